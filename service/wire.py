@@ -1,0 +1,61 @@
+"""The words of HTTP that adapters and channels share: a reply as plain values, and bodies read with limits.
+
+Absent on purpose: sending. Adapters and channels build `httpx.Request`s and read `Reply`s; only `flow/` moves them.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of an answer or a callback that are read at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+class NotJSON(ValueError):
+    """Neither an object nor a list in UTF-8, or too deep."""
+
+
+def parse(body: bytes) -> Any:
+    """JSON as plain values. A body that starts with gzip's magic bytes is unzipped first, whatever its label says:
+    some gateways label plain bodies as gzip (APIYI), so the label is not asked."""
+    if body[:2] == b"\x1f\x8b":
+        unzip = zlib.decompressobj(wbits=31)
+        try:
+            body = unzip.decompress(body, BODY_LIMIT)
+        except zlib.error as error:
+            raise NotJSON(f"broken gzip: {error}") from None
+        if unzip.unconsumed_tail:
+            raise NotJSON("unzips to more than the limit")
+    try:
+        return orjson.loads(body)
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        raise NotJSON(str(error)) from None
+
+
+def clean(value: str, limit: int = 2_000) -> str:
+    """Text that both engines store and people can read: no NUL, no lone surrogates, bounded."""
+    value = value[: limit + 1].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return value if len(value) <= limit else value[:limit] + "…"
+
+
+def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
+    """Retry-After in its two forms, seconds or a date. None when absent or senseless."""
+    raw = headers.get("retry-after", "").strip()
+    if raw.isascii() and raw.isdigit() and len(raw) <= 9:
+        return float(raw)
+    try:
+        return max(0.0, parsedate_to_datetime(raw).timestamp() - now_ms / 1000)
+    except (ValueError, TypeError, OverflowError):
+        return None
