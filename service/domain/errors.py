@@ -29,7 +29,7 @@ class Advice:
 
 
 ADVICE: dict[Category, Advice] = {
-    Category.INPUT_MODERATION: Advice(False, False, "Change the prompt or the input media: the provider's filter refused them."),
+    Category.INPUT_MODERATION: Advice(False, False, "Change the prompt or the media: the input filter refused them."),
     Category.OUTPUT_MODERATION: Advice(True, False, "Try another seed or soften the prompt: the filter refused what was made."),
     Category.PRIVACY: Advice(False, False, "Remove pictures of real people: this model refuses them."),
     Category.QUOTA: Advice(True, False, "Top up or raise the account's limits at the provider, then order again."),

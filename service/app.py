@@ -1,0 +1,174 @@
+"""The composition root: settings in, a running service out. Everything is made here and handed down."""
+
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.accounts import Accounts, Desk
+from service.channels.registry import CHANNELS
+from service.domain.catalog import Catalog
+from service.domain.errors import Unavailable
+from service.domain.ids import Ids
+from service.domain.patience import Pace
+from service.egress import Guard as EgressGuard
+from service.egress import Transport
+from service.loops import Loops
+from service.parts import Parts
+from service.providers.base import Account, Callbacks
+from service.providers.registry import GATEWAYS
+from service.sandbox import BASE_URLS, create_sandbox
+from service.sandbox.app import ROOT as SANDBOX_ROOT
+from service.settings import Settings
+from service.signing import CallbackTokens, Seal, new_secret
+from service.store import apps, journal, migrate
+from service.store.database import Database, inside_transaction
+from service.store.postgres import Postgres
+from service.store.sqlite import SQLite
+from service.web.guard import DEFAULT_APP, Guard
+from service.web.site import site
+
+log = logging.getLogger("callsheet.app")
+
+SANDBOX_PACE = Pace(queued_s=5, running_s=5, widen=1.3, cap_s=60)
+"""The sandbox's jobs take seconds; its silence means something much sooner."""
+
+
+def clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def database(settings: Settings, clock: Callable[[], int] = clock_ms) -> Database:
+    ids = Ids(clock, random.random)
+    path = settings.sqlite_path
+    return SQLite(path, ids, clock) if path is not None else Postgres(settings.database_url, ids, clock)
+
+
+def accounts(settings: Settings) -> Accounts:
+    """In the order of the route; without one, in the order of the documentation."""
+    desks = []
+    for a in settings.accounts:
+        gateway = GATEWAYS[a.provider]
+        base_url = a.base_url or gateway.base_url
+        assert base_url is not None, "settings ask for it"
+        callbacks = None if a.callbacks is None else Callbacks(a.callbacks)
+        desks.append(Desk(Account(a.provider, a.name, base_url, a.api_key, callbacks, a.options), gateway))
+    if settings.sandboxed:
+        base_url = f"http://127.0.0.1:{settings.port}{BASE_URLS['sandbox']}"
+        desks.append(Desk(Account("sandbox", "default", base_url, "sandbox"), GATEWAYS["sandbox"], SANDBOX_PACE))
+    if settings.route:
+        desks = [d for name in settings.route for d in desks if d.account.provider == name]
+    return Accounts(desks)
+
+
+def make_parts(settings: Settings, db: Database) -> Parts:
+    catalog = Catalog.default()
+    return Parts(
+        db=db,
+        clock=clock_ms,
+        random=random.random,
+        transport=Transport(EgressGuard(settings.egress_allow, http=not settings.production), forbidden=inside_transaction),
+        tokens=CallbackTokens(settings.signing_keys, clock_ms),
+        seal=Seal(settings.encryption_keys),
+        accounts=accounts(settings),
+        catalog=catalog.extended(settings.config) if settings.config else catalog,
+        channels=CHANNELS,
+        public_url=settings.public_url,
+    )
+
+
+async def prepare(parts: Parts) -> None:
+    """What has to be in the database before anything happens: the default app, and names above all that were given."""
+    sealed = parts.seal.seal(new_secret().encode())
+    row = {"id": DEFAULT_APP, "label": "", "weight": 1, "sealed": sealed}
+    await parts.db.write(lambda tx: apps.ensure_app(tx, row | {"created_at": tx.now}))
+    parts.db.ids.raise_floor(await parts.db.read(journal.last_event_id))
+
+
+@dataclass(slots=True)
+class Service:
+    """The running parts of one process."""
+
+    parts: Parts
+    loops: Loops | None
+
+    async def ready(self) -> dict[str, str]:
+        wrong: dict[str, str] = {}
+        try:
+            await self.parts.db.write(lambda tx: apps.beat(tx, "readyz"))
+        except Unavailable as error:
+            wrong["database"] = str(error)
+        if self.loops is not None:
+            for name in self.loops.stalled():
+                wrong[f"loop {name}"] = "has no pulse"
+        return wrong
+
+
+class App:
+    """The ASGI application. Its parts are made when the server starts, inside its event loop."""
+
+    def __init__(self, settings: Settings, *, loops: bool = True, web: bool = True) -> None:
+        self._settings, self._with_loops, self._web = settings, loops, web
+        self._site: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            assert self._site is not None, "the server has to run the lifespan"
+            await self._site(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            running = self.run()
+            await running.__aenter__()
+        except Exception as error:
+            log.error("start.failed", extra={"reason": str(error)[:500]})
+            await send({"type": "lifespan.startup.failed", "message": str(error)[:500]})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await running.__aexit__(None, None, None)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[Service]:
+        settings = self._settings
+        db = database(settings)
+        if isinstance(db, SQLite):
+            db.hold()  # before anything touches the file
+            migrate.to_head_sqlite(db.path)
+        await db.start()
+        parts = make_parts(settings, db)
+        try:
+            if not isinstance(db, SQLite):
+                await migrate.require_head(db)
+            await prepare(parts)
+            loops = Loops(parts) if self._with_loops else None
+            service = Service(parts, loops)
+            sandbox = create_sandbox() if settings.sandboxed else None
+            mounts = [Mount(SANDBOX_ROOT, sandbox)] if sandbox is not None else []
+            self._site = site(parts, Guard(parts, settings.admin_key), service.ready, mounts)
+            if loops is not None:
+                loops.start()
+            log.info(
+                "started",
+                extra={"engine": type(db).__name__, "providers": ",".join(sorted({p for p, _ in parts.accounts.desks}))},
+            )
+            try:
+                yield service
+            finally:
+                if loops is not None:
+                    await loops.stop()
+                if sandbox is not None:
+                    await sandbox.state.sandbox.stop()
+        finally:
+            await parts.transport.aclose()
+            await db.stop()
+            log.info("stopped")

@@ -1,0 +1,281 @@
+"""One piece of news about one submission, judged: what becomes of the task, and who has to be alerted.
+
+Pure and total: whatever is said, from whichever side, in whatever order, `step` answers; `flow/record.py` carries it out.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from service.domain.errors import Category, TaskError
+from service.domain.instant import rfc3339
+from service.domain.lifecycle import SETTLED, State, Verdict, judge
+from service.domain.patience import DAY_MS, Terms, ask_at, forgotten, give_up_at, place_again_at
+from service.domain.report import (
+    Accepted,
+    Busy,
+    CancelTaken,
+    CancelTooLate,
+    Missing,
+    NoAnswer,
+    NotSent,
+    Refused,
+    Rejected,
+    Report,
+    Unknown,
+    Unreadable,
+)
+from service.domain.task import Outcome, Submission, Task
+
+
+class Source(StrEnum):
+    """Who brought the news."""
+
+    SUBMIT = "submit"
+    CALLBACK = "callback"
+    POLL = "poll"
+    CANCEL = "cancel"
+    OWN = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """Asking makes no sense any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RanOut:
+    """The order's own deadline passed before anybody took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The caller does not want it any more, and nothing was placed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A definite no that blames the account: another one may take the order."""
+
+    error: TaskError
+
+
+News = (
+    Report
+    | Accepted
+    | Rejected
+    | Again
+    | NotSent
+    | Busy
+    | Unknown
+    | Unreadable
+    | Missing
+    | NoAnswer
+    | Refused
+    | CancelTaken
+    | CancelTooLate
+    | GaveUp
+    | RanOut
+    | Withdrawn
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something a human should see; an operational event."""
+
+    type: str
+    message: str
+    word: str | None = None
+    """Of provider.unknown_status: alerted once per word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    task: Task
+    submission: Submission | None
+    verdict: Verdict | None
+    """None: there was nothing to judge (no readable report)."""
+    moved: bool = False
+    alert: Alert | None = None
+
+
+def step(task: Task, submission: Submission | None, news: News, source: Source, now: int, terms: Terms, jitter: float) -> Step:
+    if source is Source.POLL:
+        task = replace(task, polls=task.polls + 1)
+    match news:
+        case GaveUp(reason):
+            return _move(task, submission, State.LOST, now, terms, jitter, reason=reason)
+        case RanOut() | Withdrawn():
+            return _unplaced(task, submission, news, now, terms, jitter)
+    if submission is None:
+        raise AssertionError(f"{type(news).__name__} needs a submission")
+    match news:
+        case Accepted(remote_id):
+            return _report(task, submission, Report(State.QUEUED, "queued", remote_id), source, now, terms, jitter)
+        case Report():
+            return _report(task, submission, news, source, now, terms, jitter)
+        case Rejected() | Again() | NotSent() | Unknown():
+            return _not_placed(task, submission, news, now, terms, jitter)
+        case Busy() if source is Source.SUBMIT:
+            return _not_placed(task, submission, news, now, terms, jitter)
+        case CancelTaken():
+            error = TaskError("Cancelled", "Cancelled at the provider while it was queued.", Category.CANCELLED)
+            return _move(task, submission, State.CANCELLED, now, terms, jitter, error=error)
+        case CancelTooLate():
+            return Step(_due(task, now), submission, None)
+        case Missing(reason):
+            return _missing(task, submission, reason, now, terms, jitter)
+        case Busy() | NoAnswer() | Refused() | Unreadable():
+            return _no_news(task, submission, source, now, terms, jitter)
+
+
+def _report(task: Task, sub: Submission, report: Report, source: Source, now: int, terms: Terms, jitter: float) -> Step:
+    if sub.remote_id is not None and report.remote_id is not None and sub.remote_id != report.remote_id:
+        return _conflict(task, sub, now, f"two remote ids for one submission: {sub.remote_id} and {report.remote_id}")
+    if sub.id != task.submission_id and task.remote_id is not None:
+        return _conflict(task, sub, now, f"a second placement of one order: {task.remote_id} and {report.remote_id}")
+    if report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED:
+        sub = replace(sub, remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
+    if sub.remote_id is not None and task.remote_id is None and task.state not in SETTLED:
+        task = replace(task, remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, place_at=None)
+    if report.state is None:
+        alert = Alert("provider.unknown_status", f"{sub.provider} said {report.word!r}, which nobody knows", report.word)
+        return replace(_no_news(task, sub, source, now, terms, jitter), alert=alert)
+    verdict = judge(task.state, report.state)
+    match verdict:
+        case Verdict.ADVANCE:
+            return _move(task, sub, report.state, now, terms, jitter, report=report, error=report.error)
+        case Verdict.CONFLICT:
+            return _conflict(task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}")
+        case Verdict.DUPLICATE | Verdict.LATE:
+            if source is Source.POLL:
+                return replace(_no_news(task, sub, source, now, terms, jitter), verdict=verdict)
+            return Step(_armed(replace(task, news_at=now, asks=0), now, terms, jitter), sub, verdict)
+
+
+def _move(
+    task: Task,
+    sub: Submission | None,
+    to: State,
+    now: int,
+    terms: Terms,
+    jitter: float,
+    report: Report | None = None,
+    error: TaskError | None = None,
+    reason: str | None = None,
+) -> Step:
+    verdict = judge(task.state, to)
+    if verdict is not Verdict.ADVANCE:
+        return Step(task, sub, verdict)
+    settled = to in SETTLED
+    made_at = now if report is None or report.updated_at is None else min(report.updated_at, now)
+    expires_at = rfc3339(max(made_at, now - DAY_MS) + terms.video_lives_s * 1_000)
+    result = report.result if report is not None else None
+    moved = replace(
+        task,
+        state=to,
+        reason=reason if error is None else error.code,
+        sequence=task.sequence + 1,
+        result=None if result is None else _json(result.as_dict(expires_at)),
+        tokens=None if report is None else report.tokens,
+        error=None if error is None else _json(error.as_dict()),
+        updated_at=now,
+        news_at=now,
+        ended_at=now if settled else None,
+        place_at=None,
+        poll_at=None if settled else task.poll_at,
+        asks=0,
+        missing=0,
+        missing_at=None,
+    )
+    return Step(_armed(moved, now, terms, jitter), sub, verdict, moved=True)
+
+
+def _not_placed(task: Task, sub: Submission, news: News, now: int, terms: Terms, jitter: float) -> Step:
+    """What a submit came to when it was not accepted."""
+    if sub.outcome not in (Outcome.SENDING, Outcome.UNKNOWN) or sub.id != task.submission_id:
+        return Step(task, sub, Verdict.LATE)  # its callback was faster, and knows better
+    match news:
+        case Rejected(error):
+            sub = replace(sub, outcome=Outcome.REJECTED, reason=error.code, answered_at=now)
+            return _move(task, sub, State.FAILED, now, terms, jitter, error=error)
+        case Again(error):
+            sub = replace(sub, outcome=Outcome.REJECTED, reason=error.code, answered_at=now)
+            return Step(_requeued(task, now, sub.reason), sub, None)
+        case NotSent(reason):
+            sub = replace(sub, outcome=Outcome.NOT_SENT, reason=reason, answered_at=now)
+            return Step(_requeued(task, place_again_at(task.tries, now, jitter), "provider_unreachable"), sub, None)
+        case Busy(reason, retry_after_s):
+            sub = replace(sub, outcome=Outcome.BUSY, reason=reason, answered_at=now)
+            return Step(_requeued(task, place_again_at(task.tries, now, jitter, retry_after_s), "provider_busy"), sub, None)
+        case Unknown(reason):
+            first = sub.outcome is Outcome.SENDING
+            sub = replace(sub, outcome=Outcome.UNKNOWN, reason=reason, answered_at=now)
+            task = replace(task, reason="unknown_outcome", poll_at=give_up_at(sub.sent_at, task.deadline_at), updated_at=now)
+            alert = Alert("submission.unknown", f"{sub.provider} may or may not have the order: {reason}") if first else None
+            return Step(task, sub, None, alert=alert)
+        case _:
+            raise AssertionError(f"{type(news).__name__} is no outcome of a submit")
+
+
+def _requeued(task: Task, place_at: int, reason: str | None) -> Task:
+    return replace(task, submission_id=None, provider=None, reason=reason, place_at=place_at, poll_at=None)
+
+
+def _unplaced(task: Task, sub: Submission | None, news: RanOut | Withdrawn, now: int, terms: Terms, jitter: float) -> Step:
+    """Our own endings exist only for an order that nobody can have: it waits to be placed."""
+    if task.state is not State.CREATED or task.place_at is None:
+        return Step(task, sub, Verdict.LATE)
+    match news:
+        case RanOut():
+            error = TaskError("NeverPlaced", "No provider took the order before it ran out.", Category.EXPIRED)
+            return _move(task, sub, State.EXPIRED, now, terms, jitter, error=error)
+        case Withdrawn():
+            error = TaskError("Cancelled", "Cancelled before any provider had it.", Category.CANCELLED)
+            return _move(task, sub, State.CANCELLED, now, terms, jitter, error=error)
+
+
+def _missing(task: Task, sub: Submission, reason: str, now: int, terms: Terms, jitter: float) -> Step:
+    since = now if task.missing_at is None else task.missing_at
+    task = replace(task, missing=task.missing + 1, missing_at=since)
+    if forgotten(task.missing, since, now):
+        return _move(task, sub, State.LOST, now, terms, jitter, reason=f"forgotten_by_provider: {reason}")
+    return _no_news(task, sub, Source.POLL, now, terms, jitter)
+
+
+def _no_news(task: Task, sub: Submission, source: Source, now: int, terms: Terms, jitter: float) -> Step:
+    """Nothing was learned: never an ending, only another look later; a broken callback makes us look at once."""
+    if task.state in SETTLED:
+        return Step(task, sub, None)
+    if source is not Source.POLL:
+        return Step(_due(task, now), sub, None)
+    task = replace(task, asks=task.asks + 1)
+    return Step(replace(task, poll_at=ask_at(terms.pace, task.state, task.news_at, task.asks, now, jitter)), sub, None)
+
+
+def _conflict(task: Task, sub: Submission, now: int, message: str) -> Step:
+    alert = Alert("callback.conflict", message) if sub.conflict_at is None else None
+    return Step(task, replace(sub, conflict_at=sub.conflict_at or now), Verdict.CONFLICT, alert=alert)
+
+
+def _due(task: Task, now: int) -> Task:
+    """To be asked at once; `asks` says that silence is not the reason, so no recent news puts it off."""
+    if task.state in SETTLED or task.submission_id is None:
+        return task
+    return replace(task, poll_at=now, asks=max(1, task.asks))
+
+
+def _armed(task: Task, now: int, terms: Terms, jitter: float) -> Task:
+    """Expecting news. Only ever brought forward here: the reconciler pushes it back when it pops a task that had news,
+    so that a callback does not have to touch the index."""
+    if task.state in SETTLED or task.submission_id is None:
+        return task
+    at = ask_at(terms.pace, task.state, task.news_at, 0, now, jitter)
+    return task if task.poll_at is not None and task.poll_at <= at else replace(task, poll_at=at)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

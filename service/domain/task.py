@@ -1,0 +1,122 @@
+"""Task: one order on its way. Submission: one try to place it with one account of one provider."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from service.domain import ids
+from service.domain.instant import maybe, rfc3339
+from service.domain.lifecycle import State
+
+
+class Outcome(StrEnum):
+    """What became of a submission. `sending` is committed before the first byte leaves."""
+
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    NOT_SENT = "not_sent"
+    BUSY = "busy"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    id: int
+    task_id: int
+    app_id: str
+    number: int
+    provider: str
+    account: str
+    base_url: str
+    """Pinned with the account: a change of configuration never asks the wrong gateway."""
+    outcome: Outcome
+    remote_id: str | None
+    reason: str | None
+    sent_at: int
+    answered_at: int | None
+    conflict_at: int | None
+    """When somebody was alerted that two truths exist about this submission; once is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    id: int
+    app_id: str
+    state: State
+    reason: str | None
+    sequence: int
+    """Number of the last transition; 0 while created."""
+    model: str
+    provider: str | None
+    submission_id: int | None
+    """The submission that speaks for this task."""
+    remote_id: str | None
+    order: str
+    """JSON text of the order as shown."""
+    metadata: str
+    """JSON text."""
+    result: str | None
+    tokens: int | None
+    estimated_tokens: int | None
+    error: str | None
+    """JSON text."""
+    flags: str | None
+    """JSON text of warnings about the order, e.g. duplicate_suspected."""
+    created_at: int
+    updated_at: int
+    news_at: int
+    """When anybody last told us anything about it."""
+    ended_at: int | None
+    deadline_at: int
+    """When the order itself runs out."""
+    place_at: int | None
+    """Submitter: place it then. Null: nothing to place."""
+    poll_at: int | None
+    """Reconciler: ask then, if nobody has told us. Null: nothing to ask."""
+    tries: int
+    """Placements tried."""
+    asks: int
+    """Questions since the last news."""
+    polls: int
+    """Questions altogether."""
+    missing: int
+    """How often in a row the provider said that it has no such task."""
+    missing_at: int | None
+    receipts: int
+    """Receipts kept, so that a storm cannot fill the disk."""
+
+
+def view(task: Task, public_url: str, raw: Callable[[str], Any]) -> dict[str, Any]:
+    """The task as everybody sees it: API, notices, feed. `raw` embeds JSON text in the caller's own encoder."""
+    name = ids.encode(ids.TASK, task.id)
+    return {
+        "id": name,
+        "object": "task",
+        "state": str(task.state),
+        "reason": task.reason,
+        "sequence": task.sequence,
+        "model": task.model,
+        "provider": task.provider,
+        "remote_id": task.remote_id,
+        "order": raw(task.order),
+        "metadata": raw(task.metadata),
+        "result": None if task.result is None else raw(task.result),
+        "usage": {"completion_tokens": task.tokens, "estimated_tokens": task.estimated_tokens},
+        "error": None if task.error is None else raw(task.error),
+        "warnings": [] if task.flags is None else raw(task.flags),
+        "created_at": rfc3339(task.created_at),
+        "updated_at": rfc3339(task.updated_at),
+        "ended_at": maybe(task.ended_at),
+        "url": f"{public_url}/v1/tasks/{name}",
+    }
+
+
+def notice(task: Task, previous: State, public_url: str, raw: Callable[[str], Any]) -> dict[str, Any]:
+    """What a subscriber is told about the transition that made `task` what it is."""
+    return {
+        "type": f"task.{task.state}",
+        "timestamp": rfc3339(task.updated_at),
+        "data": {"sequence": task.sequence, "previous_state": str(previous), "task": view(task, public_url, raw)},
+    }

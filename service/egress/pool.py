@@ -1,0 +1,84 @@
+"""Idle connections, kept for the next request to the same place. Every step costs the same however many there are."""
+
+import asyncio
+from collections import OrderedDict
+from typing import NamedTuple
+
+from service.egress.connection import Connection
+
+IDLE_LIMIT = 256
+"""Altogether: a file descriptor each, and the usual limit of a process is 1,024."""
+IDLE_PER_PLACE_LIMIT = 64
+"""So that one busy subscriber cannot push out everybody else's."""
+IDLE_S = 50.0
+"""Under the 60 s after which most servers and balancers hang up."""
+
+
+class Place(NamedTuple):
+    """Connections are shared within one place. A trusted one never serves a guarded request: nobody checked its address."""
+
+    scheme: str
+    host: str
+    port: int
+    trusted: bool
+
+
+class Pool:
+    def __init__(self) -> None:
+        self._idle: OrderedDict[Connection, tuple[Place, float]] = OrderedDict()
+        """With the loop's time at which each has idled long enough, the oldest first."""
+        self._places: dict[Place, OrderedDict[Connection, None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def take(self, place: Place) -> Connection | None:
+        """The one used last: the likeliest to be alive still."""
+        while kept := self._places.get(place):
+            connection = next(reversed(kept))
+            self.drop(connection)
+            if not connection.closed:
+                return connection
+        return None
+
+    def keep(self, place: Place, connection: Connection) -> None:
+        if len(self._places.get(place, ())) >= IDLE_PER_PLACE_LIMIT:
+            connection.close()
+            return
+        if len(self._idle) >= IDLE_LIMIT:
+            oldest = next(iter(self._idle))
+            self.drop(oldest)
+            oldest.close()
+        loop = asyncio.get_running_loop()
+        self._places.setdefault(place, OrderedDict())[connection] = None
+        self._idle[connection] = (place, loop.time() + IDLE_S)
+        if self._timer is None:
+            self._timer = loop.call_later(IDLE_S, self._sweep)
+
+    def drop(self, connection: Connection) -> None:
+        """Forgets it, wherever it stands; closes nothing."""
+        if entry := self._idle.pop(connection, None):
+            kept = self._places[entry[0]]
+            del kept[connection]
+            if not kept:
+                del self._places[entry[0]]
+
+    def clear(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for connection in list(self._idle):
+            self.drop(connection)
+            connection.close()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._idle:
+            connection, (_, until) = next(iter(self._idle.items()))
+            if until > loop.time():
+                self._timer = loop.call_at(until, self._sweep)
+                return
+            self.drop(connection)
+            connection.close()

@@ -1,0 +1,207 @@
+"""The one door: every change of a task's state goes through here, whoever brings the news.
+
+One group commit: the tasks of a batch are locked, each piece of news is judged by a pure function in order of arrival,
+and receipts, states, transitions and deliveries are written together. Only then does anybody get an answer.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from service.domain import ids
+from service.domain.advance import News, Source, Step, step
+from service.domain.due import Due
+from service.domain.instant import rfc3339
+from service.domain.report import Report, Unreadable
+from service.domain.task import Task, notice
+from service.flow.announce import Happening, announce
+from service.parts import Parts
+from service.store import journal, tasks
+from service.store.database import Tx
+
+log = logging.getLogger("callsheet.record")
+
+RECEIPTS_KEPT = 200
+"""Of one task. A provider that repeats itself 100,000 times may not fill the disk; what changes the task is always kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One piece of news about a submission, or, before there is one, about a task."""
+
+    news: News
+    source: Source
+    submission_id: int | None = None
+    task_id: int | None = None
+    body: bytes | None = None
+    """As it arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    task: Task | None
+    """None: there is no such submission (any more)."""
+    verdict: str
+    moved: bool = False
+    in_hand: Sequence[Due] = ()
+
+
+async def record(parts: Parts, arrival: Arrival) -> Recorded:
+    recorded: Recorded = await parts.db.group(record_all, parts, arrival)
+    task = recorded.task
+    if task is None:
+        return recorded
+    parts.metrics.recorded(arrival.source, recorded.verdict, task.provider or "")
+    if recorded.moved or arrival.source is Source.SUBMIT:
+        parts.watch.changed(task.id, task)
+    if recorded.moved:
+        log.info(
+            "task.moved",
+            extra={
+                "task": ids.encode(ids.TASK, task.id),
+                "state": str(task.state),
+                "sequence": task.sequence,
+                "source": str(arrival.source),
+            },
+        )
+    if recorded.in_hand:
+        parts.courier.put(recorded.in_hand)
+    elif recorded.moved:
+        parts.courier.bell.set()
+    if task.poll_at is not None and task.poll_at <= parts.clock():
+        parts.stale.bell.set()
+    if task.place_at is not None:
+        parts.submitter.bell.set()
+    return recorded
+
+
+def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Recorded]:
+    now_tasks, now_subs = tasks.lock(
+        tx,
+        {a.task_id for a in arrivals if a.task_id is not None},
+        {a.submission_id for a in arrivals if a.submission_id is not None},
+    )
+    happenings: list[Happening] = []
+    owners: list[int] = []
+    receipts: list[dict[str, Any]] = []
+    bodies: list[dict[str, Any]] = []
+    words: list[tuple[int, tuple[str, str], Happening]] = []
+    answers: list[Recorded] = []
+    for index, arrival in enumerate(arrivals):
+        sub = now_subs.get(arrival.submission_id) if arrival.submission_id is not None else None
+        task = now_tasks.get(sub.task_id if sub is not None else arrival.task_id or 0)
+        if task is None or (sub is None and arrival.submission_id is not None):
+            answers.append(Recorded(None, "unknown"))
+            continue
+        provider, account = (sub.provider, sub.account) if sub is not None else ("", "")
+        made = step(task, sub, arrival.news, arrival.source, tx.now, parts.accounts.terms(provider, account), parts.random())
+        verdict = _verdict(arrival.news, made)
+        after = made.task
+        if made.moved:
+            happenings.append(_transition(parts, made, task, arrival.source))
+            owners.append(index)
+        if made.alert is not None:
+            alert = _alert(parts, made, arrival.source, tx.now)
+            if made.alert.word is None:
+                happenings.append(alert)
+                owners.append(index)
+            else:
+                words.append((index, (provider, made.alert.word), alert))
+        if sub is not None and _worth_keeping(arrival, made) and (after.receipts < RECEIPTS_KEPT or made.moved):
+            after = replace(after, receipts=after.receipts + 1)
+            receipt_id = tx.ids.new()
+            receipts.append(_receipt(receipt_id, tx.now, after, sub.id, provider, arrival, verdict))
+            if arrival.body is not None:
+                bodies.append({"receipt_id": receipt_id, "body": arrival.body})
+        now_tasks[task.id] = after
+        if made.submission is not None:
+            now_subs[made.submission.id] = made.submission
+        answers.append(Recorded(after, verdict, made.moved))
+    if words:
+        fresh = journal.new_words(tx, [word for _, word, _ in words])
+        for index, word, alert in words:
+            if word in fresh:
+                fresh.discard(word)
+                happenings.append(alert)
+                owners.append(index)
+    tasks.save(tx, list(now_tasks.values()), list(now_subs.values()))
+    journal.add_receipts(tx, receipts, bodies)
+    for index, in_hand in zip(owners, announce(tx, parts, happenings), strict=True):
+        if in_hand:
+            told = answers[index]
+            answers[index] = Recorded(told.task, told.verdict, told.moved, [*told.in_hand, *in_hand])
+    return answers
+
+
+def _verdict(news: News, made: Step) -> str:
+    if made.verdict is not None:
+        return str(made.verdict)
+    match news:
+        case Report():
+            return "unknown_status"
+        case Unreadable():
+            return "unreadable"
+        case _:
+            return type(news).__name__.lower()
+
+
+def _worth_keeping(arrival: Arrival, made: Step) -> bool:
+    """Every callback as it came; of the answers we asked for, those that say something new or strange."""
+    match arrival.source:
+        case Source.CALLBACK:
+            return True
+        case Source.POLL:
+            return made.moved or made.alert is not None or isinstance(arrival.news, Unreadable)
+        case _:
+            return False
+
+
+def _receipt(
+    receipt_id: int, now: int, task: Task, sub_id: int, provider: str, arrival: Arrival, verdict: str
+) -> dict[str, Any]:
+    return {
+        "id": receipt_id,
+        "app_id": task.app_id,
+        "task_id": task.id,
+        "submission_id": sub_id,
+        "provider": provider,
+        "source": str(arrival.source),
+        "verdict": verdict,
+        "word": arrival.news.word[:100] if isinstance(arrival.news, Report) else None,
+        "at": now,
+    }
+
+
+def _transition(parts: Parts, made: Step, before: Task, source: Source) -> Happening:
+    task = made.task
+    return Happening(
+        app_id=task.app_id,
+        type=f"task.{task.state}",
+        source=str(source),
+        body=orjson.dumps(notice(task, before.state, parts.public_url, fragment)),
+        task_id=task.id,
+        sequence=task.sequence,
+        state=str(task.state),
+        previous=str(before.state),
+        model=task.model,
+        provider=task.provider,
+        metadata=task.metadata,
+    )
+
+
+def _alert(parts: Parts, made: Step, source: Source, now: int) -> Happening:
+    task, alert = made.task, made.alert
+    assert alert is not None
+    name = ids.encode(ids.TASK, task.id)
+    data = {"task_id": name, "provider": task.provider, "message": alert.message, "url": f"{parts.public_url}/v1/tasks/{name}"}
+    body = orjson.dumps({"type": alert.type, "timestamp": rfc3339(now), "data": data})
+    return Happening(
+        task.app_id, alert.type, str(source), body, task.id, model=task.model, provider=task.provider, metadata=task.metadata
+    )
+
+
+def fragment(text: str) -> Any:
+    return orjson.Fragment(text)

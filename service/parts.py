@@ -1,0 +1,50 @@
+"""The chosen parts of one process, passed by hand: no globals, no container."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from service.accounts import Accounts
+from service.bells import Tray, Watch
+from service.channels.base import Channel
+from service.domain.catalog import Catalog
+from service.domain.due import Due
+from service.domain.task import Submission, Task
+from service.metrics import Metrics
+from service.signing import CallbackTokens, Seal
+from service.store.database import Database
+
+IN_HAND = 4_000
+"""Deliveries a courier may hold in memory: a few seconds of work."""
+SENDING = 500
+"""Orders that may be on their way to gateways at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One submission that is committed and has to be sent now."""
+
+    task: Task
+    submission: Submission
+    order: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    db: Database
+    clock: Callable[[], int]
+    random: Callable[[], float]
+    transport: httpx.AsyncBaseTransport = field(repr=False)
+    tokens: CallbackTokens = field(repr=False)
+    seal: Seal = field(repr=False)
+    accounts: Accounts = field(repr=False)
+    catalog: Catalog = field(repr=False)
+    channels: Mapping[str, Channel]
+    public_url: str
+    metrics: Metrics = field(default_factory=Metrics, repr=False)
+    courier: Tray[Due] = field(default_factory=lambda: Tray[Due](IN_HAND))
+    submitter: Tray[Placement] = field(default_factory=lambda: Tray[Placement](SENDING))
+    watch: Watch[Task] = field(default_factory=lambda: Watch[Task]())
+    stale: Tray[None] = field(default_factory=lambda: Tray[None](1))
+    """Only its bell is used: somebody set a task to be asked at once."""

@@ -1,0 +1,90 @@
+"""The door to either engine: `group` (many callers, one commit), `write`, `read`; nothing else opens a transaction."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from service.domain.errors import Unavailable
+from service.domain.ids import Ids
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+_inside: ContextVar[bool] = ContextVar("inside_transaction", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """An open write transaction, with the clock and the names that its rows get."""
+
+    sql: Connection
+    ids: Ids
+    now: int
+
+    @property
+    def postgres(self) -> bool:
+        return self.sql.dialect.name == "postgresql"
+
+
+Verb = Callable[[Tx, Any, Sequence[Any]], Sequence[Any]]
+"""What a group commit runs: all items of one kind, in order of arrival, with the context they share; one answer each."""
+
+
+class Database(Protocol):
+    """Both engines behind one interface."""
+
+    ids: Ids
+
+    async def group(self, verb: Verb, context: Any, item: Any) -> Any:
+        """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable."""
+        ...
+
+    async def write(self, act: Callable[[Tx], Answer]) -> Answer:
+        """One transaction of its own."""
+        ...
+
+    async def read(self, look: Callable[[Connection], Answer]) -> Answer: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+def inside_transaction() -> str | None:
+    """The hook of the HTTP transport: no network inside a transaction."""
+    return "a request inside a database transaction" if _inside.get() else None
+
+
+def run_inside(act: Callable[[Tx], Answer], tx: Tx) -> Answer:
+    token = _inside.set(True)
+    try:
+        return act(tx)
+    finally:
+        _inside.reset(token)
+
+
+def translated(error: BaseException) -> BaseException:
+    """The engine's own trouble as `Unavailable`; a fault of one item as it is."""
+    if isinstance(error, IntegrityError):
+        return error
+    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)):
+        return Unavailable(f"the database cannot take it now: {_first_line(error.orig or error)}")
+    if isinstance(error, OSError | TimeoutError):
+        return Unavailable(f"the database cannot be reached: {type(error).__name__}")
+    if isinstance(error, DBAPIError) and any(
+        word in type(error.orig).__name__ for word in ("Connection", "CannotConnect", "Shutdown")
+    ):
+        return Unavailable(f"the database went away: {type(error.orig).__name__}")
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+Commit = Callable[[Callable[[Tx], Any]], Awaitable[Any]]
+"""Runs an act in one transaction of an engine and returns its answer after the commit."""

@@ -1,0 +1,73 @@
+"""What happened: receipts and events. Written together with the states they explain, read by timeline and feed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, or_, select, text
+
+from service.store.database import Tx
+from service.store.rows import insert, insert_new
+from service.store.tables import TABLES
+
+_receipt, _body, _event, _word, _poll = (TABLES[n] for n in ("receipt", "receipt_body", "event", "seen_word", "task"))
+
+
+def add_receipts(tx: Tx, receipts: Sequence[dict[str, Any]], bodies: Sequence[dict[str, Any]]) -> None:
+    insert(tx, "receipt", receipts)
+    insert(tx, "receipt_body", bodies)
+
+
+def add_events(tx: Tx, events: Sequence[dict[str, Any]]) -> None:
+    insert(tx, "event", events)
+
+
+def new_words(tx: Tx, words: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of these (provider, word) nobody has seen before; from now on they are seen."""
+    fresh = set()
+    for provider, word in dict.fromkeys(words):
+        known = select(_word.c.at).where(_word.c.provider == provider, _word.c.word == word)
+        if tx.sql.execute(known).first() is None:
+            insert_new(tx, _word, [{"provider": provider, "word": word, "at": tx.now}])
+            fresh.add((provider, word))
+    return fresh
+
+
+def receipts(sql: Connection, app_id: str, task_id: int) -> list[Row[Any]]:
+    found = (
+        select(_receipt, _body.c.body)
+        .outerjoin(_body, _body.c.receipt_id == _receipt.c.id)
+        .where(_receipt.c.task_id == task_id, _receipt.c.app_id == app_id)
+        .order_by(_receipt.c.id)
+    )
+    return list(sql.execute(found))
+
+
+def events_of(sql: Connection, app_id: str, task_id: int) -> list[Row[Any]]:
+    found = select(_event).where(_event.c.task_id == task_id, _event.c.app_id == app_id).order_by(_event.c.id)
+    return list(sql.execute(found))
+
+
+def last_event_id(sql: Connection) -> int:
+    return int(sql.execute(select(func.coalesce(func.max(_event.c.id), 0))).scalar_one())
+
+
+def feed(sql: Connection, app_id: str | None, after: tuple[int, int], limit: int) -> list[Row[Any]]:
+    """Events after a place in the order of commits, oldest first; on PostgreSQL only below the oldest transaction that is
+    still open, so that nothing can appear behind the reader's back."""
+    xact, event_id = after
+    columns = [_event.c[name] for name in ("id", "xact", "app_id", "type", "task_id", "sequence", "at", "body")]
+    query = select(*columns).where(or_(_event.c.xact > xact, and_(_event.c.xact == xact, _event.c.id > event_id)))
+    if app_id is not None:
+        query = query.where(_event.c.app_id == app_id)
+    if sql.dialect.name == "postgresql":
+        query = query.where(text("event.xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+    return list(sql.execute(query.order_by(_event.c.xact, _event.c.id).limit(limit)))
+
+
+def feed_end(sql: Connection) -> tuple[int, int]:
+    """The place after everything that a reader could have seen."""
+    query = select(_event.c.xact, _event.c.id)
+    if sql.dialect.name == "postgresql":
+        query = query.where(text("event.xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+    row = sql.execute(query.order_by(_event.c.xact.desc(), _event.c.id.desc()).limit(1)).first()
+    return (0, 0) if row is None else (row.xact, row.id)

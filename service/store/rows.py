@@ -1,0 +1,77 @@
+"""Rows as the domain's values, and the few pieces of SQL that the two engines spell differently."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import orjson
+from sqlalchemy import BigInteger, Column, ColumnElement, String, Table, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from service.domain.lifecycle import State
+from service.domain.task import Outcome, Submission, Task
+from service.store.database import Tx
+from service.store.tables import TABLES
+
+
+def among(tx_is_postgres: bool, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """`column IN values` as one statement text for any number of values, so that plans and caches are kept."""
+    values = list(values)
+    if tx_is_postgres:
+        kind = String() if values and isinstance(values[0], str) else BigInteger()
+        return column == func.any(bindparam(None, values, type_=ARRAY(kind)))
+    return column.in_(select(func.json_each(orjson.dumps(values).decode()).table_valued("value").c.value))
+
+
+def insert_new(tx: Tx, into: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert, leaving alone what is there already."""
+    if rows:
+        make = postgres_insert if tx.postgres else sqlite_insert
+        tx.sql.execute(make(into).on_conflict_do_nothing(), list(rows))
+
+
+def insert(tx: Tx, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        tx.sql.execute(TABLES[name].insert(), list(rows))
+
+
+def current_xact(tx: Tx) -> int:
+    if not tx.postgres:
+        return 0
+    return int(tx.sql.exec_driver_sql("SELECT pg_current_xact_id()::text::bigint").scalar_one())
+
+
+TASK_FIELDS = tuple(f.name for f in fields(Task))
+SUBMISSION_FIELDS = tuple(f.name for f in fields(Submission))
+
+
+def task_columns() -> list[Column[Any]]:
+    return [TABLES["task"].c[name] for name in TASK_FIELDS]
+
+
+def submission_columns() -> list[Column[Any]]:
+    return [TABLES["submission"].c[name] for name in SUBMISSION_FIELDS]
+
+
+_TASK_STATE = TASK_FIELDS.index("state")
+_SUBMISSION_OUTCOME = SUBMISSION_FIELDS.index("outcome")
+_STATES = {str(state): state for state in State}
+_OUTCOMES = {str(outcome): outcome for outcome in Outcome}
+
+
+def to_task(row: Sequence[Any]) -> Task:
+    values = list(row)
+    values[_TASK_STATE] = _STATES[values[_TASK_STATE]]
+    return Task(*values)
+
+
+def to_submission(row: Sequence[Any]) -> Submission:
+    values = list(row)
+    values[_SUBMISSION_OUTCOME] = _OUTCOMES[values[_SUBMISSION_OUTCOME]]
+    return Submission(*values)
+
+
+def as_row(value: Task | Submission) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in (TASK_FIELDS if isinstance(value, Task) else SUBMISSION_FIELDS)}

@@ -1,0 +1,173 @@
+"""The embedded engine: one process, one writing connection on its own thread, WAL, `synchronous=FULL`.
+
+SQLite 3.7.0–3.51.2 can corrupt a WAL database when two connections write or checkpoint at once. So exactly one
+connection writes and checkpoints, readers are `query_only` and never checkpoint, a lock on a file beside the database
+refuses a second process, and there is no mmap.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
+
+from service.domain.errors import ConfigError, Fault
+from service.domain.ids import Ids
+from service.store.database import Answer, Tx, Verb, run_inside, translated
+from service.store.grouping import Group
+
+READERS = 4
+"""Reading connections: reads are short, and the GIL allows no more at once."""
+BUSY_MS = 5_000
+"""Only a backup tool can hold a lock against us; longer than this is an error."""
+CHECKPOINT_PAGES = 2_000
+"""About 8 MB of WAL between checkpoints."""
+JOURNAL_LIMIT = 64 * 1024 * 1024
+
+
+class Inline(Executor):
+    """Runs everything at once on the calling thread: the simulation's engine, with no thread to be undetermined."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+class SQLite:
+    def __init__(self, path: str, ids: Ids, clock_ms: Callable[[], int], inline: bool = False) -> None:
+        """`path` is a file, or `:memory:` with `inline` for the simulation."""
+        self.ids = ids
+        self.path = path
+        self._clock_ms, self._inline = clock_ms, inline
+        self._memory = path == ":memory:"
+        assert inline or not self._memory, "an in-memory database has one connection, so it is inline"
+        self._lock: int | None = None
+        self.engine = _engine(path, reading=False, memory=self._memory)
+        self._reader = self.engine if self._memory else _engine(path, reading=True, memory=False)
+        self._writer: Executor = Inline() if inline else ThreadPoolExecutor(1, "sqlite-writer")
+        self._readers: Executor = Inline() if inline else ThreadPoolExecutor(READERS, "sqlite-reader")
+        self._sql: Connection | None = None
+        self._group = Group([self._commit])
+
+    def hold(self) -> None:
+        """Keep every other process out; before anything touches the file."""
+        if self._lock is None and not self._memory:
+            self._lock = lock_file(self.path)
+
+    async def start(self) -> None:
+        self.hold()
+        self._sql = await self._on(self._writer, self.engine.connect)
+        self._group.start()
+
+    async def stop(self) -> None:
+        await self._group.stop()
+        if self._sql is not None:
+            await self._on(self._writer, self._sql.close)
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._reader.dispose()
+        self.engine.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    @property
+    def waiting(self) -> int:
+        return self._group.waiting
+
+    async def group(self, verb: Verb, context: Any, item: Any) -> Any:
+        return await self._group.do(verb, context, item)
+
+    async def write(self, act: Callable[[Tx], Answer]) -> Answer:
+        """On one connection a transaction of its own gains nothing: it shares the next commit, and fails alone."""
+        answer: Answer = await self._group.do(_single, act, None)
+        return answer
+
+    async def read(self, look: Callable[[Connection], Answer]) -> Answer:
+        try:
+            return await self._on(self._readers, self._look, look)
+        except Exception as error:
+            raise translated(error) from error
+
+    async def _commit(self, act: Callable[[Tx], Any]) -> Any:
+        return await self._on(self._writer, self._transact, act)
+
+    def _transact(self, act: Callable[[Tx], Any]) -> Any:
+        assert self._sql is not None, "start() first"
+        with self._sql.begin():
+            return run_inside(act, Tx(self._sql, self.ids, self._clock_ms()))
+
+    def _look(self, look: Callable[[Connection], Answer]) -> Answer:
+        if self._memory:
+            assert self._sql is not None
+            with self._sql.begin():
+                return look(self._sql)
+        with self._reader.connect() as sql:
+            return look(sql)
+
+    async def _on(self, executor: Executor, act: Callable[..., Answer], *args: Any) -> Answer:
+        if self._inline:
+            return act(*args)
+        return await asyncio.get_running_loop().run_in_executor(executor, act, *args)
+
+
+def _single(tx: Tx, act: Callable[[Tx], Any], items: Any) -> list[Any]:
+    return [act(tx) for _ in items]
+
+
+def lock_file(path: str) -> int:
+    """Held for the life of the process; the kernel lets go when it dies, however it dies."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise ConfigError(
+            [
+                Fault(
+                    "CALLSHEET_DATABASE_URL",
+                    f"another process has {path} open. SQLite holds one process; stop it, or use PostgreSQL for more than one",
+                )
+            ]
+        ) from None
+    return handle
+
+
+def _engine(path: str, reading: bool, memory: bool) -> Engine:
+    pool: dict[str, Any] = {"poolclass": StaticPool if memory else QueuePool if reading else NullPool}
+    if reading:
+        pool |= {"pool_size": READERS, "max_overflow": 0}
+    engine = create_engine(
+        f"sqlite:///{path}", hide_parameters=True, connect_args={"check_same_thread": False, "cached_statements": 256}, **pool
+    )
+
+    @event.listens_for(engine, "connect")
+    def _open(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # BEGIN is ours, below
+        pragmas = [f"busy_timeout={BUSY_MS}", "foreign_keys=OFF", "mmap_size=0", "temp_store=MEMORY", "cache_size=-32768"]
+        if not memory and not reading:
+            pragmas += [
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+                f"journal_size_limit={JOURNAL_LIMIT}",
+            ]
+        if reading:
+            pragmas += ["wal_autocheckpoint=0", "query_only=ON"]
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(sql: Connection) -> None:
+        sql.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine

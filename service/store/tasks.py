@@ -1,0 +1,218 @@
+"""Tasks and submissions: taken under lock, saved in sets, claimed by their one timestamp."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, select, update
+
+from service.domain.task import Submission, Task
+from service.store.database import Tx
+from service.store.rows import (
+    SUBMISSION_FIELDS,
+    TASK_FIELDS,
+    among,
+    as_row,
+    insert,
+    submission_columns,
+    task_columns,
+    to_submission,
+    to_task,
+)
+from service.store.tables import TABLES
+
+_task, _submission, _order, _label, _key = (
+    TABLES[n] for n in ("task", "submission", "task_order", "task_label", "idempotency")
+)
+_FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "flags", "created_at", "deadline_at"}
+"""Of a task: written once, with its order."""
+_SAVE_TASK = (
+    update(_task)
+    .where(_task.c.id == bindparam("_id"))
+    .values({name: bindparam(f"_{name}") for name in TASK_FIELDS if name not in _FIXED})
+)
+_SAVE_SUBMISSION = (
+    update(_submission)
+    .where(_submission.c.id == bindparam("_id"))
+    .values({name: bindparam(f"_{name}") for name in ("outcome", "remote_id", "reason", "answered_at", "conflict_at")})
+)
+
+
+def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Iterable[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
+    """The tasks named, and those of the submissions named, locked in order of id; then the submissions as they are now."""
+    submission_ids = list(submission_ids)
+    wanted = set(task_ids)
+    if submission_ids:
+        found = select(_submission.c.task_id).where(among(tx.postgres, _submission.c.id, submission_ids))
+        wanted.update(tx.sql.execute(found).scalars())
+    tasks = select(*task_columns()).where(among(tx.postgres, _task.c.id, sorted(wanted))).order_by(_task.c.id)
+    if tx.postgres:
+        tasks = tasks.with_for_update()
+    locked = {task.id: task for task in map(to_task, tx.sql.execute(tasks))}
+    if not submission_ids:
+        return locked, {}
+    subs = select(*submission_columns()).where(among(tx.postgres, _submission.c.id, submission_ids))
+    return locked, {sub.id: sub for sub in map(to_submission, tx.sql.execute(subs))}
+
+
+def save(tx: Tx, tasks: Sequence[Task], submissions: Sequence[Submission]) -> None:
+    if tasks:
+        tx.sql.execute(_SAVE_TASK, [{f"_{k}": v for k, v in as_row(t).items() if k == "id" or k not in _FIXED} for t in tasks])
+    if submissions:
+        keep = ("id", "outcome", "remote_id", "reason", "answered_at", "conflict_at")
+        tx.sql.execute(_SAVE_SUBMISSION, [{f"_{k}": getattr(s, k) for k in keep} for s in submissions])
+
+
+def add(tx: Tx, tasks: Sequence[Task], orders: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]]) -> None:
+    insert(tx, "task", [as_row(t) for t in tasks])
+    insert(tx, "task_order", orders)
+    insert(tx, "task_label", labels)
+
+
+def add_submissions(tx: Tx, submissions: Sequence[Submission]) -> None:
+    insert(tx, "submission", [{name: getattr(s, name) for name in SUBMISSION_FIELDS} for s in submissions])
+
+
+# --- idempotency ---
+
+
+def keys_used(tx: Tx, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[bytes, int]]:
+    """Body digest and task of each (app, key) that was used before."""
+    pairs = list(pairs)
+    if not pairs:
+        return {}
+    found = select(_key.c.app_id, _key.c.key, _key.c.digest, _key.c.task_id).where(
+        among(tx.postgres, _key.c.key, {key for _, key in pairs}), among(tx.postgres, _key.c.app_id, {app for app, _ in pairs})
+    )
+    return {(row.app_id, row.key): (bytes(row.digest), row.task_id) for row in tx.sql.execute(found)}
+
+
+def add_keys(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+    insert(tx, "idempotency", rows)
+
+
+def recent_digests(tx: Tx, digests: Iterable[bytes], since: int) -> set[tuple[str, bytes]]:
+    """(app, digest) of equal orders placed since then."""
+    found = select(_order.c.app_id, _order.c.digest).where(_order.c.digest.in_(list(digests)), _order.c.created_at >= since)
+    return {(row.app_id, bytes(row.digest)) for row in tx.sql.execute(found)}
+
+
+def drop_old_keys(tx: Tx, before: int, limit: int) -> int:
+    old = select(_key.c.app_id, _key.c.key).where(_key.c.created_at < before).limit(limit)
+    rows = tx.sql.execute(old).all()
+    for row in rows:
+        tx.sql.execute(_key.delete().where(_key.c.app_id == row.app_id, _key.c.key == row.key))
+    return len(rows)
+
+
+# --- claims: whoever moves the timestamp forward may act ---
+
+
+def claim_stale(tx: Tx, limit: int, lease_until: int) -> list[tuple[Task, Submission | None]]:
+    """Tasks nobody has told us about in time, oldest first."""
+    stale = (
+        select(*task_columns())
+        .where(_task.c.poll_at.is_not(None), _task.c.poll_at <= tx.now)
+        .order_by(_task.c.poll_at)
+        .limit(limit)
+    )
+    tasks = [to_task(row) for row in tx.sql.execute(stale.with_for_update(skip_locked=True) if tx.postgres else stale)]
+    _move(tx, "poll_at", [t.id for t in tasks], lease_until)
+    subs = _submissions_of(tx, [t.submission_id for t in tasks if t.submission_id is not None])
+    return [(replace(t, poll_at=lease_until), None if t.submission_id is None else subs.get(t.submission_id)) for t in tasks]
+
+
+def claim_unplaced(tx: Tx, limit: int, lease_until: int) -> list[Task]:
+    """Tasks that wait to be placed, oldest due first."""
+    due = (
+        select(*task_columns())
+        .where(_task.c.place_at.is_not(None), _task.c.place_at <= tx.now)
+        .order_by(_task.c.place_at)
+        .limit(limit)
+    )
+    tasks = [to_task(row) for row in tx.sql.execute(due.with_for_update(skip_locked=True) if tx.postgres else due)]
+    _move(tx, "place_at", [t.id for t in tasks], lease_until)
+    return [replace(t, place_at=lease_until) for t in tasks]
+
+
+def rearm(tx: Tx, pairs: Sequence[tuple[int, int, int]]) -> None:
+    """(task, poll_at as claimed, new poll_at): only where the claim still stands."""
+    if pairs:
+        statement = (
+            update(_task)
+            .where(_task.c.id == bindparam("_id"), _task.c.poll_at == bindparam("_was"))
+            .values(poll_at=bindparam("_at"))
+        )
+        tx.sql.execute(statement, [{"_id": i, "_was": was, "_at": at} for i, was, at in pairs])
+
+
+def _move(tx: Tx, column: str, task_ids: Sequence[int], to: int) -> None:
+    if task_ids:
+        tx.sql.execute(update(_task).where(among(tx.postgres, _task.c.id, task_ids)).values({column: to}))
+
+
+def _submissions_of(tx: Tx, ids: Sequence[int]) -> dict[int, Submission]:
+    if not ids:
+        return {}
+    found = select(*submission_columns()).where(among(tx.postgres, _submission.c.id, ids))
+    return {sub.id: sub for sub in map(to_submission, tx.sql.execute(found))}
+
+
+# --- reads ---
+
+
+def by_id(sql: Connection, app_id: str, task_id: int) -> Task | None:
+    row = sql.execute(select(*task_columns()).where(_task.c.id == task_id, _task.c.app_id == app_id)).first()
+    return None if row is None else to_task(row)
+
+
+def by_ids(sql: Connection, task_ids: Sequence[int]) -> dict[int, Task]:
+    rows = sql.execute(select(*task_columns()).where(_task.c.id.in_(task_ids)))
+    return {task.id: task for task in map(to_task, rows)}
+
+
+def submissions(sql: Connection, app_id: str, task_id: int) -> list[Submission]:
+    found = select(*submission_columns()).where(_submission.c.task_id == task_id, _submission.c.app_id == app_id)
+    return [to_submission(row) for row in sql.execute(found.order_by(_submission.c.number))]
+
+
+def order_bodies(sql: Connection, task_ids: Sequence[int]) -> dict[int, bytes]:
+    rows = sql.execute(select(_order).where(_order.c.task_id.in_(task_ids)))
+    return {row.task_id: bytes(row.body) for row in rows}
+
+
+def page(
+    sql: Connection,
+    app_id: str,
+    *,
+    before_id: int | None,
+    limit: int,
+    states: Sequence[str] = (),
+    model: str | None = None,
+    provider: str | None = None,
+    from_id: int | None = None,
+    labels: Sequence[tuple[str, str]] = (),
+) -> list[Task]:
+    """Newest first, below `before_id`."""
+    query = select(*task_columns()).where(_task.c.app_id == app_id)
+    if before_id is not None:
+        query = query.where(_task.c.id < before_id)
+    if from_id is not None:
+        query = query.where(_task.c.id >= from_id)
+    if states:
+        query = query.where(_task.c.state.in_(states))
+    if model is not None:
+        query = query.where(_task.c.model == model)
+    if provider is not None:
+        query = query.where(_task.c.provider == provider)
+    for name, value in labels:
+        query = query.where(
+            _task.c.id.in_(
+                select(_label.c.task_id).where(_label.c.app_id == app_id, _label.c.name == name, _label.c.value == value)
+            )
+        )
+    return [to_task(row) for row in sql.execute(query.order_by(_task.c.id.desc()).limit(limit))]
+
+
+def counts_by_state(sql: Connection) -> list[Row[Any]]:
+    return list(sql.execute(select(_task.c.state, func.count()).group_by(_task.c.state)))

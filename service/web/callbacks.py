@@ -1,0 +1,113 @@
+"""The callback door: `POST /callbacks/{provider}/{token}`, a raw ASGI application and the first thing that is tried.
+
+A token that does not open for the provider in the path answers 404, whatever the reason. Behind an open door everything
+is kept: even a body that nobody can read becomes a receipt, and makes us ask. 2xx only when it is durable; our own
+trouble is 503, so that the provider tries again.
+"""
+
+import asyncio
+
+from starlette.types import Receive, Scope, Send
+
+from service.domain.advance import Source
+from service.domain.errors import Unavailable
+from service.flow.record import Arrival, record
+from service.parts import Parts
+from service.providers.registry import GATEWAYS
+from service.wire import BODY_LIMIT
+
+PATH = "/callbacks/"
+BODY_S = 5.0
+"""For the whole body: Ark itself waits no longer for an answer."""
+STORE_S = 4.0
+"""For the commit: past it the provider has hung up, and its repetition finds us better."""
+
+_JSON = [(b"content-type", b"application/json")]
+_ANSWERS: dict[int, bytes] = {
+    200: b'{"ok":true}',
+    404: b'{"title":"Not Found","status":404}',
+    405: b'{"title":"Method Not Allowed","status":405}',
+    408: b'{"title":"Request Timeout","status":408}',
+    413: b'{"title":"Content Too Large","status":413}',
+    503: b'{"title":"Service Unavailable","status":503}',
+}
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Gone(Exception):
+    """The sender hung up before its body was here."""
+
+
+class CallbackDoor:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            status = await self._answer(scope, receive)
+        except _Gone:
+            return
+        if status != 200:
+            self._parts.metrics.refused(str(status))
+        headers = [*_JSON, (b"content-length", str(len(_ANSWERS[status])).encode())]
+        if status == 503:
+            headers.append((b"retry-after", b"1"))
+        if status in (408, 413):
+            headers.append((b"connection", b"close"))  # the rest of the body is not read
+        if status == 405:
+            headers.append((b"allow", b"POST"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": _ANSWERS[status]})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> int:
+        provider, _, token = scope["path"][len(PATH) :].partition("/")
+        submission_id = self._parts.tokens.open(provider, token)
+        gateway = GATEWAYS.get(provider)
+        if submission_id is None or gateway is None:
+            return 404
+        if scope["method"] != "POST":
+            return 405
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await _body(scope, receive)
+        except TimeoutError:
+            return 408
+        except _TooLarge:
+            return 413
+        news = gateway.read_callback(body)
+        try:
+            async with asyncio.timeout(STORE_S):
+                recorded = await record(self._parts, Arrival(news, Source.CALLBACK, submission_id, body=body))
+        except (Unavailable, TimeoutError):
+            return 503
+        return 200 if recorded.task is not None else 404
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT:
+            raise _TooLarge
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] != "http.request":
+        raise _Gone
+    if len(body) > BODY_LIMIT:
+        raise _TooLarge
+    if not message.get("more_body"):
+        return body
+    chunks = [body]
+    size = len(body)
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _Gone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > BODY_LIMIT:
+            raise _TooLarge
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)

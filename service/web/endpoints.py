@@ -1,0 +1,110 @@
+"""An endpoint as data: method, path, scope, shapes. Routing, checking, OpenAPI and the tests of tenancy all read this."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, TypeAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.domain.errors import BadOrder, Fault
+from service.parts import Parts
+from service.web.guard import Caller
+from service.web.shapes import NoQuery, Nothing
+
+JSON_LIMIT = 256 * 1024
+"""Bytes of a request's body; an order may be larger, it can carry pictures."""
+BODY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One checked request."""
+
+    parts: Parts
+    caller: Caller
+    request: Request
+    path: dict[str, str]
+    query: Any
+    body: Any
+
+    @property
+    def app_id(self) -> str:
+        return self.caller.app_id
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    method: str
+    path: str
+    scope: str
+    summary: str
+    handle: Handler
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] = NoQuery
+    answer: type[BaseModel] | None = None
+    status: int = 200
+    body_limit: int = JSON_LIMIT
+    free_query: str | None = None
+    """Prefix of query parameters with names of the caller's own, e.g. `metadata.`."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """(name, meaning) of request headers that it understands."""
+    adapter: TypeAdapter[Any] | None = field(default=None, compare=False)
+
+
+class BodyTooLarge(Exception):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit:,} bytes")
+
+
+async def read_body(request: Request, endpoint: Endpoint) -> Any:
+    """The checked body of a request, or None where there is none to read."""
+    if endpoint.body is None:
+        return None
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > endpoint.body_limit:
+        raise BodyTooLarge(endpoint.body_limit)
+    chunks = bytearray()
+    async with asyncio.timeout(BODY_S):
+        async for chunk in request.stream():
+            chunks += chunk
+            if len(chunks) > endpoint.body_limit:
+                raise BodyTooLarge(endpoint.body_limit)
+    if not chunks and endpoint.body is Nothing:
+        return Nothing()
+    try:
+        raw = orjson.loads(chunks)
+    except orjson.JSONDecodeError as error:
+        raise BadOrder("the body is not JSON", [Fault("body", f"{error}"[:200])]) from None
+    if not isinstance(raw, dict):
+        raise BadOrder("the body has to be a JSON object", [Fault("body", f"is a {type(raw).__name__}")])
+    return endpoint.body.model_validate(raw)
+
+
+def read_query(request: Request, endpoint: Endpoint) -> Any:
+    """Unknown parameters are named, not ignored: a filter with a typing error must not mean `everything`."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if endpoint.free_query is not None and name.startswith(endpoint.free_query):
+            continue
+        if name in given:
+            raise BadOrder("a query parameter is there twice", [Fault(name, "give it once; several values go with commas")])
+        given[name] = value
+    return endpoint.query.model_validate(given)
+
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})")
+WAIT_LIMIT_S = 60
+
+
+def prefer_wait_s(request: Request) -> int | None:
+    """`Prefer: wait=N` (RFC 7240), at most a minute."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return min(int(found.group(1)), WAIT_LIMIT_S) if found else None

@@ -1,0 +1,103 @@
+"""The OpenAPI 3.1 document, made from the endpoints and the models that check the requests."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service import __version__
+from service.domain.matching import EVENTS
+from service.web.endpoints import Endpoint
+from service.web.shapes import NoQuery, Nothing, NoticeOut, Problem
+
+_REF = "#/components/schemas/{model}"
+_PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+_FAILURES = {
+    "400": "Not understood",
+    "401": "No such key",
+    "403": "Not allowed for this key",
+    "404": "No such thing",
+    "422": "Not valid",
+}
+_MORE = {"409": "Not as things stand", "413": "Too large", "503": "Come again"}
+
+
+def document(endpoints: Sequence[Endpoint], public_url: str) -> dict[str, Any]:
+    models: set[type[BaseModel]] = {Problem, NoticeOut, Nothing}
+    for e in endpoints:
+        models |= {m for m in (e.body, e.answer) if m is not None}
+    refs, schema = models_json_schema([(m, "validation") for m in sorted(models, key=lambda m: m.__name__)], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for e in endpoints:
+        paths.setdefault(e.path, {})[e.method.lower()] = _operation(e, refs)
+    notice = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/NoticeOut"}}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Callsheet", "version": __version__, "description": "Event service for Seedance video tasks."},
+        "servers": [{"url": public_url}],
+        "security": [{"key": []}],
+        "paths": paths,
+        "webhooks": {
+            event: {
+                "post": {"summary": f"Notice of {event}", "requestBody": notice, "responses": {"2XX": {"description": "Taken"}}}
+            }
+            for event in EVENTS
+        },
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": schema.get("$defs", {}),
+        },
+    }
+
+
+def _operation(e: Endpoint, refs: Any) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": e.summary,
+        "operationId": re.sub(r"\W+", "_", f"{e.method.lower()}{e.path}").strip("_"),
+        "description": f"Needs the scope `{e.scope}`.",
+        "parameters": [*_path_parameters(e), *_query_parameters(e), *_header_parameters(e)],
+        "responses": {str(e.status): _success(e, refs)}
+        | {code: {"description": what, **_PROBLEM} for code, what in (_FAILURES | _MORE).items()},
+    }
+    if e.body is not None:
+        schema = refs[e.body, "validation"]
+        operation["requestBody"] = {"required": e.body is not Nothing, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _success(e: Endpoint, refs: Any) -> dict[str, Any]:
+    if e.answer is None:
+        return {"description": "Done"}
+    return {"description": "Done", "content": {"application/json": {"schema": refs[e.answer, "validation"]}}}
+
+
+def _path_parameters(e: Endpoint) -> list[dict[str, Any]]:
+    return [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in re.findall(r"{(\w+)}", e.path)]
+
+
+def _query_parameters(e: Endpoint) -> list[dict[str, Any]]:
+    if e.query is NoQuery:
+        return []
+    properties = e.query.model_json_schema().get("properties", {})
+    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]
+
+
+def _header_parameters(e: Endpoint) -> list[dict[str, Any]]:
+    return [{"name": n, "in": "header", "description": about, "schema": {"type": "string"}} for n, about in e.headers]
+
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Callsheet API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:16px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem}}code{{background:#8881;padding:.1em .3em}}
+td{{padding:.25rem 1rem .25rem 0;vertical-align:top}}th{{text-align:left}}</style>
+<h1>Callsheet API</h1><p>JSON over HTTP with <code>Authorization: Bearer &lt;key&gt;</code>.
+The whole contract: <a href="/openapi.json">openapi.json</a>.</p>
+<table><tr><th>Call<th>What it does<th>Scope</tr>{rows}</table>
+<h2>Webhooks</h2><p>Signed as Standard Webhooks 1.0: {events}.</p></html>"""
+
+
+def page(endpoints: Sequence[Endpoint]) -> str:
+    rows = "".join(f"<tr><td><code>{e.method} {e.path}</code><td>{e.summary}<td>{e.scope}</tr>" for e in endpoints)
+    return PAGE.format(rows=rows, events=", ".join(f"<code>{event}</code>" for event in EVENTS))

@@ -1,0 +1,143 @@
+"""The whole site: the callback door first, then the routes made from the endpoints; every error a clear answer."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import orjson
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.domain.errors import CallerError, Unavailable
+from service.parts import Parts
+from service.web import admin, answers, feed, openapi, subscriptions, tasks
+from service.web.callbacks import PATH, CallbackDoor
+from service.web.endpoints import BodyTooLarge, Call, Endpoint, read_body, read_query
+from service.web.guard import Guard
+
+log = logging.getLogger("callsheet.web")
+
+ENDPOINTS: tuple[Endpoint, ...] = (*tasks.ENDPOINTS, *feed.ENDPOINTS, *subscriptions.ENDPOINTS, *admin.ENDPOINTS)
+
+Ready = Callable[[], Awaitable[dict[str, str]]]
+"""What is wrong, by part; empty: ready."""
+
+
+def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ()) -> ASGIApp:
+    document = orjson.dumps(openapi.document(ENDPOINTS, parts.public_url))
+    page = openapi.page(ENDPOINTS)
+
+    async def healthz(_: Request) -> Response:
+        return answers.json({"ok": True})
+
+    async def readyz(_: Request) -> Response:
+        wrong = await ready()
+        return answers.json(
+            {"ready": not wrong, "wrong": wrong}, 503 if wrong else 200, {"Retry-After": "1"} if wrong else None
+        )
+
+    async def metrics(_: Request) -> Response:
+        return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def spec(_: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    async def docs(_: Request) -> Response:
+        return HTMLResponse(page)
+
+    routes: list[Route | Mount] = [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        Route("/openapi.json", spec),
+        Route("/docs", docs),
+        *_routes(parts, guard),
+        *mounts,
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            404: lambda _r, _e: answers.problem(404, "not-found", "there is nothing here; see /docs"),
+            405: _not_allowed,
+            Exception: _bug,
+        },
+    )
+    app.state.guard = guard
+    return Front(CallbackDoor(parts), app)
+
+
+class Front:
+    """Callbacks are the hot path: they are not routed, they are recognised."""
+
+    def __init__(self, callbacks: ASGIApp, rest: ASGIApp) -> None:
+        self._callbacks, self._rest = callbacks, rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hot = scope["type"] == "http" and scope["path"].startswith(PATH)
+        await (self._callbacks if hot else self._rest)(scope, receive, send)
+
+
+def _routes(parts: Parts, guard: Guard) -> list[Route]:
+    """One route for each path: the methods it knows are the endpoints that share it."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    return [Route(path, _handler(parts, guard, methods), methods=list(methods)) for path, methods in by_path.items()]
+
+
+def _handler(parts: Parts, guard: Guard, methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        endpoint = methods["GET" if request.method == "HEAD" else request.method]
+        began = time.perf_counter()
+        response = await _answer(parts, guard, endpoint, request)
+        log.info(
+            "http",
+            extra={
+                "method": endpoint.method,
+                "route": endpoint.path,  # never the path itself
+                "status": response.status_code,
+                "elapsed_ms": round((time.perf_counter() - began) * 1000, 1),
+            },
+        )
+        return response
+
+    return handle
+
+
+async def _answer(parts: Parts, guard: Guard, endpoint: Endpoint, request: Request) -> Response:
+    try:
+        caller = await guard.caller(request.headers.get("authorization"), request.headers.get("callsheet-app"))
+        if caller is None:
+            why = "send `Authorization: Bearer <key>`; a first run in development prints a key"
+            return answers.problem(401, "unauthorized", why, headers={"WWW-Authenticate": "Bearer"})
+        if not caller.may(endpoint.scope):
+            return answers.problem(403, "forbidden", f"this key may not do that: it needs the scope {endpoint.scope!r}")
+        query = read_query(request, endpoint)
+        body = await read_body(request, endpoint)
+        return await endpoint.handle(Call(parts, caller, request, request.path_params, query, body))
+    except KeyError as error:
+        return answers.problem(404, "not-found", f"there is no app {error.args[0]!r}")
+    except BodyTooLarge as error:
+        return answers.problem(413, "too-large", str(error), headers={"Connection": "close"})
+    except TimeoutError:
+        return answers.problem(408, "too-slow", "the body did not arrive in time", headers={"Connection": "close"})
+    except ClientDisconnect:
+        return Response(status_code=400)
+    except (CallerError, Unavailable, ValidationError) as error:
+        response = answers.of_error(error)
+        assert response is not None
+        return response
+
+
+def _not_allowed(request: Request, error: Exception) -> Response:
+    allowed = getattr(error, "headers", None) or {}
+    return answers.problem(405, "method-not-allowed", f"this path does not know {request.method}", headers=allowed)
+
+
+def _bug(_: Request, error: Exception) -> Response:
+    log.error("http.failed", exc_info=error)
+    return answers.problem(500, "bug", "something unexpected happened; it was logged")

@@ -1,0 +1,233 @@
+"""Tasks over HTTP: order, list, look, timeline."""
+
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from service.domain import ids
+from service.domain.errors import BadOrder, Fault, NotFound
+from service.domain.ids import first_id_at
+from service.domain.instant import maybe, parse, rfc3339
+from service.domain.lifecycle import SETTLED, State
+from service.domain.order import Order
+from service.domain.task import Task, view
+from service.flow import submit
+from service.flow.record import fragment
+from service.parts import Parts
+from service.store import deliveries, journal, tasks
+from service.web import answers
+from service.web.endpoints import Call, Endpoint, prefer_wait_s
+from service.web.shapes import Anything, ListOut, NoQuery, OrderIn, SubmitQuery, TaskOut, TaskPage
+
+ORDER_LIMIT = 64 * 1024 * 1024
+"""Bytes: what Ark itself takes, inline pictures included."""
+WORD_S = 5.0
+"""How long the answer to an order waits for the provider's word."""
+SLICE_S = 1.0
+"""Another process may have brought the change: look at the database this often while waiting."""
+KEY_LIMIT = 255
+SHOWN_BODY = 4_000
+"""Characters of a kept callback body in a timeline."""
+
+
+async def create(call: Call) -> Response:
+    order = Order.of(call.body.model_dump(exclude_none=True))
+    if call.query.dry_run:
+        checked = submit.check(call.parts, order)
+        desk = checked.desks[0]
+        return answers.json(
+            {
+                "object": "dry_run",
+                "valid": True,
+                "provider": desk.account.provider,
+                "estimate": submit.estimate(call.parts, checked),
+                "warnings": list(checked.warnings),
+            }
+        )
+    key = call.request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= KEY_LIMIT and key.isprintable() and key.isascii()):
+        raise BadOrder("the Idempotency-Key cannot be used", [Fault("Idempotency-Key", "1 to 255 printable ASCII characters")])
+    placed = await submit.place_order(call.parts, call.app_id, order, key)
+    wait_s = prefer_wait_s(call.request)
+    task = placed.task
+    if wait_s is not None:
+        task = await _until(call.parts, task, wait_s, lambda t: t.state in SETTLED)
+    else:
+        task = await _until(call.parts, task, WORD_S, _has_word)
+    headers = {"Location": view(task, call.parts.public_url, fragment)["url"], "ETag": _tag(task)}
+    if placed.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if wait_s is not None:
+        headers["Preference-Applied"] = f"wait={wait_s}"
+    return _shown(call.parts, task, 201, headers)
+
+
+def _has_word(task: Task) -> bool:
+    """The provider has answered the order, or has had the chance to."""
+    return task.state is not State.CREATED or task.submission_id is None or task.reason is not None
+
+
+async def _until(parts: Parts, task: Task, wait_s: float, enough: Any) -> Task:
+    end = parts.clock() + int(wait_s * 1000)
+    while not enough(task):
+        left_s = (end - parts.clock()) / 1000
+        if left_s <= 0:
+            return task
+        changed = await parts.watch.wait(task.id, min(left_s, SLICE_S))
+        if changed is not None:
+            task = changed
+        else:
+            task = await parts.db.read(partial(tasks.by_id, app_id=task.app_id, task_id=task.id)) or task
+    return task
+
+
+async def show(call: Call) -> Response:
+    task = await _task(call)
+    wait_s = prefer_wait_s(call.request)
+    if wait_s is not None and task.state not in SETTLED:
+        seen = (task.sequence, task.reason)
+        task = await _until(call.parts, task, wait_s, lambda t: (t.sequence, t.reason) != seen)
+    tag = _tag(task)
+    if tag in (part.strip() for part in call.request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=304, headers={"ETag": tag})
+    return _shown(call.parts, task, 200, {"ETag": tag})
+
+
+async def listed(call: Call) -> Response:
+    q: TaskPage = call.query
+    states = tuple(s for s in (q.state or "").split(",") if s)
+    unknown = [s for s in states if s not in list(State)]
+    if unknown:
+        raise BadOrder("the filter cannot be understood", [Fault("state", f"{unknown[0]!r} is none of {', '.join(State)}")])
+    labels = [(k.removeprefix("metadata."), v) for k, v in call.request.query_params.multi_items() if k.startswith("metadata.")]
+    before = answers.from_cursor(q.cursor)
+    until = instant("created_before", q.created_before)
+    if until is not None:
+        before = first_id_at(until) if before is None else min(before, first_id_at(until))
+    after = instant("created_after", q.created_after)
+    rows = await call.parts.db.read(
+        lambda sql: tasks.page(
+            sql,
+            call.app_id,
+            before_id=before,
+            limit=q.limit + 1,
+            states=states,
+            model=q.model,
+            provider=q.provider,
+            from_id=None if after is None else first_id_at(after),
+            labels=labels[:20],
+        )
+    )
+    show_one = lambda task: view(task, call.parts.public_url, fragment)  # noqa: E731 (a name for one expression)
+    query = call.request.query_params.multi_items()
+    return answers.page(rows, q.limit, "/v1/tasks", show_one, lambda t: answers.cursor(t.id), query)
+
+
+def instant(field: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    at = parse(text.replace(" ", "+"))
+    if at is None:
+        raise BadOrder("the filter cannot be understood", [Fault(field, "has to be an instant like 2026-11-20T22:33:00Z")])
+    return at
+
+
+async def timeline(call: Call) -> Response:
+    """Everything that happened to one task, oldest first."""
+    task = await _task(call)
+    entries: list[tuple[int, int, dict[str, Any]]] = [(task.created_at, 0, {"type": "order", "model": task.model})]
+
+    def look(sql: Any) -> None:
+        for sub in tasks.submissions(sql, call.app_id, task.id):
+            entry = {
+                "type": "submission",
+                "submission": ids.encode(ids.SUBMISSION, sub.id),
+                "number": sub.number,
+                "provider": sub.provider,
+                "account": sub.account,
+                "outcome": str(sub.outcome),
+                "reason": sub.reason,
+                "remote_id": sub.remote_id,
+                "answered_at": maybe(sub.answered_at),
+            }
+            entries.append((sub.sent_at, 1, entry))
+        for row in journal.receipts(sql, call.app_id, task.id):
+            body = None if row.body is None else bytes(row.body).decode("utf-8", "replace")[:SHOWN_BODY]
+            what = "callback" if row.source == "callback" else "poll"
+            entry = {"type": what, "provider": row.provider, "verdict": row.verdict, "status": row.word, "body": body}
+            entries.append((row.at, 2, entry))
+        for row in journal.events_of(sql, call.app_id, task.id):
+            what = "event" if row.sequence is None else "transition"
+            entry = {"type": what, "event": row.type, "sequence": row.sequence, "state": row.state, "source": row.source}
+            entry["previous_state"] = row.previous
+            entries.append((row.at, 3, entry))
+        told = deliveries.of_task(sql, call.app_id, task.id)
+        by_id = {row.id: row for row in told}
+        for row in told:
+            entry = {"type": "delivery", "delivery": ids.encode(ids.DELIVERY, row.id), "event": row.type, "state": row.state}
+            entry["subscription"] = ids.encode(ids.SUBSCRIPTION, row.subscription_id)
+            entries.append((row.created_at, 4, entry))
+        for row in deliveries.attempts(sql, list(by_id)):
+            entry = {"type": "attempt", "delivery": ids.encode(ids.DELIVERY, row.delivery_id), "number": row.number}
+            entry |= {"event": by_id[row.delivery_id].type, "outcome": row.outcome, "status": row.status, "error": row.error}
+            entries.append((row.at, 5, entry | {"elapsed_ms": row.elapsed_ms}))
+
+    await call.parts.db.read(look)
+    entries.sort(key=lambda e: e[:2])
+    data = [{"at": rfc3339(at), **entry} for at, _, entry in entries]
+    polls = {"asked": task.polls, "next_look_at": maybe(task.poll_at)}
+    return answers.json(
+        {"object": "timeline", "task": ids.encode(ids.TASK, task.id), "state": task.state, "polls": polls, "data": data}
+    )
+
+
+async def _task(call: Call) -> Task:
+    task_id = answers.id_of(ids.TASK, call.path["id"], "task")
+    task = await call.parts.db.read(lambda sql: tasks.by_id(sql, call.app_id, task_id))
+    if task is None:
+        raise NotFound("there is no such task")
+    return task
+
+
+def _shown(parts: Parts, task: Task, status: int, headers: dict[str, str]) -> Response:
+    return Response(orjson.dumps(view(task, parts.public_url, fragment)), status, headers, "application/json")
+
+
+def _tag(task: Task) -> str:
+    return '"' + blake2b(f"{task.id}.{task.sequence}.{task.reason}.{task.updated_at}".encode(), digest_size=9).hexdigest() + '"'
+
+
+_WAIT = ("Prefer", "wait=N, at most 60 seconds")
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v1/tasks",
+        "submit",
+        "Order a video",
+        create,
+        OrderIn,
+        SubmitQuery,
+        TaskOut,
+        201,
+        ORDER_LIMIT,
+        headers=(("Idempotency-Key", "same key and body within 7 days: the same task"), _WAIT),
+    ),
+    Endpoint("GET", "/v1/tasks", "read", "List tasks, newest first", listed, None, TaskPage, ListOut, free_query="metadata."),
+    Endpoint(
+        "GET",
+        "/v1/tasks/{id}",
+        "read",
+        "One task; waits for its next change if asked to",
+        show,
+        None,
+        NoQuery,
+        TaskOut,
+        headers=(_WAIT,),
+    ),
+    Endpoint(
+        "GET", "/v1/tasks/{id}/timeline", "read", "Everything that happened to it, oldest first", timeline, answer=Anything
+    ),
+)
