@@ -115,6 +115,8 @@ class App:
     def __init__(self, settings: Settings, *, loops: bool = True, web: bool = True) -> None:
         self._settings, self._with_loops, self._web = settings, loops, web
         self._site: ASGIApp | None = None
+        self.failure: Exception | None = None
+        """Why it did not start, for whoever started it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -129,7 +131,7 @@ class App:
             running = self.run()
             await running.__aenter__()
         except Exception as error:
-            log.error("start.failed", extra={"reason": str(error)[:500]})
+            self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)[:500]})
             return
         await send({"type": "lifespan.startup.complete"})
@@ -152,9 +154,10 @@ class App:
             await prepare(parts)
             loops = Loops(parts) if self._with_loops else None
             service = Service(parts, loops)
-            sandbox = create_sandbox() if settings.sandboxed else None
+            sandbox = create_sandbox() if settings.sandboxed and self._web else None
             mounts = [Mount(SANDBOX_ROOT, sandbox)] if sandbox is not None else []
-            self._site = site(parts, Guard(parts, settings.admin_key), service.ready, mounts)
+            if self._web:
+                self._site = site(parts, Guard(parts, settings.admin_key), service.ready, mounts)
             if loops is not None:
                 loops.start()
             log.info(

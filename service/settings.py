@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cryptography.fernet import Fernet
 
@@ -43,6 +43,7 @@ VARIABLES = (
         "CALLSHEET_ENCRYPTION_KEYS", "made on first run", "Fernet keys, comma-separated, oldest first; secrets at rest", True
     ),
     Variable("CALLSHEET_ADMIN_KEY", "made on first run", "the operator's API key", True),
+    Variable("CALLSHEET_API_KEY", "the operator's", "the key that the command line shows to the service", True),
     Variable("CALLSHEET_ENV", "development", "`production` refuses made-up keys, plain-http public URLs and the sandbox"),
     Variable("CALLSHEET_ROUTE", "all configured", "providers to try, in order, e.g. `apiyi,agentsflare`"),
     Variable("CALLSHEET_EGRESS_ALLOW", "", "private networks that subscribers' URLs may lead to, e.g. `127.0.0.0/8`"),
@@ -94,7 +95,8 @@ class Settings:
 
 
 def load(env: Mapping[str, str] | None = None, *, make_keys: bool = True) -> Settings:
-    """Raises ConfigError with every fault. `make_keys`: a first run in development may make and keep its own."""
+    """Raises ConfigError with every fault. `make_keys`: a first run in development may keep the keys it makes; otherwise
+    they are forgotten, so that looking leaves nothing behind."""
     env = os.environ if env is None else env
     faults: list[Fault] = []
     production = _choice(env, "CALLSHEET_ENV", ("development", "production"), faults) == "production"
@@ -148,19 +150,48 @@ def keys_path(database_url: str) -> Path:
     return Path("var/keys.json")
 
 
-def kept_keys(path: Path, make: bool) -> dict[str, str]:
-    """The keys that a first run in development made; readable by their owner only."""
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a running service is, and with which key the command line speaks to it."""
+
+    url: str
+    key: str | None = field(repr=False)
+    kept: bool
+    """The key is the one that a first run made on this machine."""
+
+
+def reach(env: Mapping[str, str] | None = None) -> Reach:
+    """Checks nothing else: a fault in some other setting is the service's business."""
+    env = os.environ if env is None else env
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(env.get("HOST", ""), env.get("HOST", ""))  # noqa: S104
+    local = f"http://{f'[{host}]' if ':' in host else host}:{env.get('PORT') or 8000}"
+    key = env.get("CALLSHEET_API_KEY") or env.get("CALLSHEET_ADMIN_KEY")
+    kept = None if key else _read_keys(keys_path(env.get("CALLSHEET_DATABASE_URL") or VARIABLES[0].default))
+    return Reach((env.get("CALLSHEET_PUBLIC_URL") or local).rstrip("/"), key or (kept or {}).get("admin_key"), kept is not None)
+
+
+def _read_keys(path: Path) -> dict[str, str] | None:
     try:
         kept: dict[str, str] = json.loads(path.read_text())
-        return kept
     except FileNotFoundError:
-        if not make:
-            return {}
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError([Fault(str(path), f"holds the keys and cannot be read: {type(error).__name__}")]) from None
+    return kept
+
+
+def kept_keys(path: Path, make: bool) -> dict[str, str]:
+    """The keys that a first run in development made; readable by their owner only."""
+    kept = _read_keys(path)
+    if kept is not None:
+        return kept
     made = {
         "admin_key": "csa_" + secrets.token_urlsafe(24),
         "signing_keys": secrets.token_urlsafe(32),
         "encryption_keys": Fernet.generate_key().decode(),
     }
+    if not make:
+        return made
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -196,17 +227,19 @@ def shown(env: Mapping[str, str], settings: Settings) -> list[tuple[str, str, st
                 if env.get(name):
                     rows.append((name, "(set)" if variable.secret else env[name], variable.meaning))
         elif variable.secret:
-            rows.append((variable.name, "(set)" if env.get(variable.name) else "(made and kept)", variable.meaning))
+            unset = "(made and kept)" if variable.default == "made on first run" else f"({variable.default})"
+            rows.append((variable.name, "(set)" if env.get(variable.name) else unset, variable.meaning))
         else:
             rows.append((variable.name, values[variable.name], variable.meaning))
     return rows
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":…@")).geturl()
+    head, _, query = url.partition("?")
+    scheme, separator, rest = head.partition("://")
+    who, at, where = rest.rpartition("@")
+    shown = f"{scheme}{separator}{who.partition(':')[0]}:…@{where}" if at and ":" in who else head
+    return f"{shown}?…" if query else shown  # drivers take a password there as well
 
 
 def _choice(env: Mapping[str, str], name: str, allowed: Sequence[str], faults: list[Fault]) -> str:
@@ -236,12 +269,22 @@ def _database_url(url: str, faults: list[Fault]) -> str:
 
 
 def _public_url(url: str, production: bool, faults: list[Fault]) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    parts = _address(url)
+    if parts is None or parts.query or parts.fragment:
         faults.append(Fault("CALLSHEET_PUBLIC_URL", "has to be an address like https://callsheet.example.com"))
     elif production and parts.scheme != "https":
         faults.append(Fault("CALLSHEET_PUBLIC_URL", "has to be https in production: callbacks carry their token in the path"))
     return url.rstrip("/")
+
+
+def _address(url: str) -> SplitResult | None:
+    """None for what is no http(s) address."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read to be checked
+    except ValueError:
+        return None
+    return parts if parts.scheme in ("http", "https") and parts.hostname else None
 
 
 def _keys(env: Mapping[str, str], name: str, kept: str | None, faults: list[Fault]) -> list[str]:
@@ -285,7 +328,7 @@ def _accounts(env: Mapping[str, str], config: Mapping[str, Any], faults: list[Fa
         name = f"CALLSHEET_{account.provider.upper()}_BASE_URL"
         if account.base_url is None and account.provider in NEEDS_BASE_URL:
             faults.append(Fault(name, "is required: this gateway documents no address"))
-        if account.base_url is not None and urlsplit(account.base_url).scheme not in ("http", "https"):
+        if account.base_url is not None and _address(account.base_url) is None:
             faults.append(Fault(name, "has to be an http(s) address"))
         if (account.provider, account.name) in seen:
             faults.append(Fault("CALLSHEET_CONFIG", f"two accounts of {account.provider} are called {account.name!r}"))

@@ -33,7 +33,7 @@ def faults(url: str, schemes: Sequence[str] = ("https", "http")) -> list[Fault]:
     found = []
     if parts.scheme not in schemes:
         found.append(_target(f"has to start with {' or '.join(s + '://' for s in schemes)}"))
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None:
         found.append(_target("may not carry a name and password; send them as a header instead"))
     if parts.fragment:
         found.append(_target("may not have a fragment (#…): it is never sent"))

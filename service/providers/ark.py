@@ -31,9 +31,9 @@ from service.providers.base import Account, Callbacks, Facts
 from service.providers.refusals import Words
 from service.wire import Reply
 
-BATCH = 100
-"""Tasks that we name in one question: 100 ids make 4 KB of address. 500 would make 20 KB, and servers commonly refuse more
-than 8 KB; nothing says what Ark takes."""
+BATCH = 500
+"""Tasks that we name in one question: what its list documents. That makes 20 KB of address; nothing says what Ark takes, so an
+unreadable refusal only means that those tasks are asked about again later."""
 
 SCANNED = 100
 """Entries of one page when we look for an order whose answer got lost."""

@@ -85,10 +85,14 @@ class Sandbox:
         await self.stop()
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def create_sandbox(
     settings: SandboxSettings | None = None,
     now_s: Callable[[], float] = time.time,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = _say,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
     """To be mounted at ROOT. Its parts are at `app.state.sandbox`, a context manager: whoever mounts the app enters that,

@@ -95,7 +95,8 @@ class Hang(Response):
             async with asyncio.timeout(self._seconds):
                 while (await receive())["type"] != "http.disconnect":
                     pass
-        except TimeoutError:
-            # A body shorter than announced: the server has to close the connection.
+        except (TimeoutError, asyncio.CancelledError):
+            # Cancelled: the server is closing, and this is the last thing it does here.
+            # A body shorter than announced makes it close the connection.
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
             await send({"type": "http.response.body", "body": b"{", "more_body": True})

@@ -80,7 +80,8 @@ async def _until(parts: Parts, task: Task, wait_s: float, enough: Any) -> Task:
         if changed is not None:
             task = changed
         else:
-            task = await parts.db.read(partial(tasks.by_id, app_id=task.app_id, task_id=task.id)) or task
+            seen: Task | None = await parts.db.read(partial(tasks.by_id, app_id=task.app_id, task_id=task.id))
+            task = seen or task
     return task
 
 

@@ -75,6 +75,10 @@ def test_a_failure_says_why_and_what_to_do() -> None:
     assert_slack_takes(body)
 
 
+def test_an_order_without_visible_words_makes_no_empty_text() -> None:
+    assert_slack_takes(message(notice(task(order={"prompt": "\u200b \n"}))))
+
+
 def test_no_prompt_can_ping_anybody() -> None:
     body = message(notice(task(order={"prompt": "<!channel> <@U024BE7LH> @here @everyone"})))
     assert "<!channel>" not in str(texts(body))

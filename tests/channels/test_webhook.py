@@ -187,6 +187,7 @@ def test_headers_are_bounded_and_named_once() -> None:
         "https://example.com:0/x",
         "https://example.com:99999/x",
         "https://user:pass@example.com/x",
+        "https://token@example.com/x",
         "https://example.com/a b",
         "https://example.com/\nHost: evil.example",
         "https://[::1/x",
