@@ -104,7 +104,7 @@ def greet(service: Service, key: str) -> None:
     print(f"  API key    {key}")
     print(f"  log        {LOG.relative_to(ROOT)}")
     print("\nTry it:\n")
-    print(f"  curl {service.url}/v1/tasks -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\")
+    print(f"""  curl {service.url}/v1/tasks -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\""")
     print("""    -d '{"model": "seedance-1-0-pro-250528", "prompt": "A lighthouse at dusk"}'\n""", flush=True)
 
 

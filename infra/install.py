@@ -1,7 +1,7 @@
 """Fills .venv with exactly the pinned, hashed requirements. Called by `infra/environment`, with any Python ≥ 3.11.
 
 Two at once wait for each other; an interrupted one is started over by the next, because a half-unpacked package can
-look whole. Nothing of ours is built: a path file and a four-line command stand for the project, so that a checkout
+look whole. Nothing of ours is built: a path file and a three-line command stand for the project, so that a checkout
 that is moved still runs itself. Absent on purpose: the addresses of indexes. They are pip's and uv's own settings.
 """
 
@@ -22,7 +22,7 @@ INSTALL_TIMEOUT_S = 900
 
 COMMAND = """#!/bin/sh
 here=$(cd "$(dirname "$0")" && pwd)
-exec "$here/python" -m service "$@"
+exec "$here/python" -P -m service "$@"
 """
 
 

@@ -1,5 +1,6 @@
 """The chosen parts of one process, passed by hand: no globals, no container."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -48,3 +49,5 @@ class Parts:
     watch: Watch[Task] = field(default_factory=lambda: Watch[Task]())
     stale: Tray[None] = field(default_factory=lambda: Tray[None](1))
     """Only its bell is used: somebody set a task to be asked at once."""
+    happened: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    """Rung after a commit that wrote events: the live feed looks at once."""

@@ -260,8 +260,11 @@ def _port(text: str, faults: list[Fault]) -> int:
 def _database_url(url: str, faults: list[Fault]) -> str:
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///") and "?" not in url:
         return url
-    if url.startswith(("postgresql://", "postgres://", "postgresql+asyncpg://")):
-        return url
+    try:
+        if urlsplit(url).port != 0 and url.startswith(("postgresql://", "postgres://", "postgresql+asyncpg://")):
+            return url
+    except ValueError:
+        pass
     faults.append(
         Fault("CALLSHEET_DATABASE_URL", "has to be sqlite:///path/to/file.db or postgresql://user:password@host/name")
     )

@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
-import orjson
 
-from service.channels.address import faults, hook_faults, origin_only, parsed
-from service.channels.base import FOLD_LIMIT, SETTLED_EVENTS, USER_AGENT, Notice, Target, declined
+from service.channels.address import faults, hook_faults, origin_only
+from service.channels.base import FOLD_LIMIT, SETTLED_EVENTS, Notice, Target, declined, post_json
 from service.channels.card import Card, card, headline, tidy
 from service.domain.delivery import Gone, Outcome, Told
 from service.domain.errors import Fault
@@ -45,8 +44,7 @@ class Slack:
         cards = [card(notice) for notice in notices]
         blocks = _message(cards[0]) if len(cards) == 1 else _digest(cards)
         body = {"text": _summary(cards), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
-        headers = [("content-type", "application/json"), ("user-agent", USER_AGENT)]
-        return httpx.Request("POST", parsed(target.url), headers=headers, content=orjson.dumps(body))
+        return post_json(target.url, body)
 
     def read(self, reply: Reply, now: int) -> Outcome:
         word = tidy(reply.body[:WORD_LIMIT].decode("utf-8", "replace"), WORD_LIMIT)

@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import SplitResult
 
 import httpx
-import orjson
 
-from service.channels.address import hook_faults, origin_only, parsed
-from service.channels.base import FOLD_LIMIT, SETTLED_EVENTS, USER_AGENT, Notice, Target, declined
+from service.channels.address import hook_faults, origin_only
+from service.channels.base import FOLD_LIMIT, SETTLED_EVENTS, Notice, Target, declined, post_json
 from service.channels.card import Card, card, headline, tidy
 from service.domain.delivery import Gone, Outcome, Told
 from service.domain.errors import Fault
@@ -46,8 +45,7 @@ class Teams:
         }
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": content}
         body = {"type": "message", "attachments": [attachment]}
-        headers = [("content-type", "application/json"), ("user-agent", USER_AGENT)]
-        return httpx.Request("POST", parsed(target.url), headers=headers, content=orjson.dumps(body))
+        return post_json(target.url, body)
 
     def read(self, reply: Reply, now: int) -> Outcome:
         match reply.status:

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import orjson
 
-from service.channels.address import faults, masked, parsed
-from service.channels.base import USER_AGENT, Notice, Target, declined
+from service.channels.address import faults, masked
+from service.channels.base import Notice, Target, declined, post
 from service.channels.headers import allowed
 from service.domain.delivery import Gone, Outcome, Told
 from service.domain.errors import Fault
@@ -41,12 +41,11 @@ class Webhook:
         headers = [
             *allowed(target.headers),
             ("content-type", kind),
-            ("user-agent", USER_AGENT),
             ("webhook-id", notice.id),
             ("webhook-timestamp", str(timestamp_s)),
             ("webhook-signature", sign(target.secrets, notice.id, timestamp_s, body)),
         ]
-        return httpx.Request("POST", parsed(target.url), headers=headers, content=body)
+        return post(target.url, headers, body)
 
     def read(self, reply: Reply, now: int) -> Outcome:
         match reply.status:

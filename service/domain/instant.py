@@ -1,10 +1,17 @@
 """Instants as text: RFC 3339 UTC, to the millisecond."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def rfc3339(at: int) -> str:
-    return f"{datetime.fromtimestamp(at // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+    return f"{_second(at // 1000)}.{at % 1000:03d}Z"
+
+
+@lru_cache(4_096)
+def _second(at_s: int) -> str:
+    """Most instants that are shown lie within the same few seconds."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def maybe(at: int | None) -> str | None:

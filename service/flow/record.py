@@ -46,6 +46,7 @@ class Recorded:
     """None: there is no such submission (any more)."""
     verdict: str
     moved: bool = False
+    alerted: bool = False
     in_hand: Sequence[Due] = ()
 
 
@@ -67,6 +68,8 @@ async def record(parts: Parts, arrival: Arrival) -> Recorded:
                 "source": str(arrival.source),
             },
         )
+    if recorded.moved or recorded.alerted:
+        parts.happened.set()
     if recorded.in_hand:
         parts.courier.put(recorded.in_hand)
     elif recorded.moved:
@@ -82,7 +85,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
     now_tasks, now_subs = tasks.lock(
         tx,
         {a.task_id for a in arrivals if a.task_id is not None},
-        {a.submission_id for a in arrivals if a.submission_id is not None},
+        list({a.submission_id for a in arrivals if a.submission_id is not None}),
     )
     happenings: list[Happening] = []
     owners: list[int] = []
@@ -119,7 +122,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         now_tasks[task.id] = after
         if made.submission is not None:
             now_subs[made.submission.id] = made.submission
-        answers.append(Recorded(after, verdict, made.moved))
+        answers.append(Recorded(after, verdict, made.moved, made.alert is not None))
     if words:
         fresh = journal.new_words(tx, [word for _, word, _ in words])
         for index, word, alert in words:
@@ -132,7 +135,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
     for index, in_hand in zip(owners, announce(tx, parts, happenings), strict=True):
         if in_hand:
             told = answers[index]
-            answers[index] = Recorded(told.task, told.verdict, told.moved, [*told.in_hand, *in_hand])
+            answers[index] = replace(told, in_hand=[*told.in_hand, *in_hand])
     return answers
 
 

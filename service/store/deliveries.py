@@ -5,6 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
+from service.store import compiled
+from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import among, insert
 from service.store.tables import TABLES
@@ -21,16 +23,24 @@ def add_subscriptions(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     insert(tx, "subscription", rows)
 
 
-def interested(tx: Tx, app_ids: Iterable[str], task_ids: Iterable[int]) -> list[Row[Any]]:
+_INTEREST = [_sub.c[n] for n in ("id", "app_id", "task_id", "events", "filter", "status", "version")]
+_OF_APPS = Statement(
+    lambda pg: select(*_INTEREST).where(
+        compiled.among(pg, _sub.c.app_id, "apps"), _sub.c.task_id.is_(None), _sub.c.status != bindparam("gone", "deleted")
+    )
+)
+_OF_TASKS = Statement(
+    lambda pg: select(*_INTEREST).where(
+        compiled.among(pg, _sub.c.task_id, "tasks"), _sub.c.task_id.is_not(None), _sub.c.status != bindparam("gone", "deleted")
+    )
+)
+
+
+def interested(tx: Tx, app_ids: Iterable[str], task_ids: Iterable[int]) -> list[Any]:
     """Every living subscription of these apps, and those of these single tasks."""
-    columns = [_sub.c[n] for n in ("id", "app_id", "task_id", "events", "filter", "status", "version")]
-    apps = select(*columns).where(
-        among(tx.postgres, _sub.c.app_id, set(app_ids)), _sub.c.task_id.is_(None), _sub.c.status != "deleted"
-    )
-    tasks = select(*columns).where(
-        among(tx.postgres, _sub.c.task_id, set(task_ids)), _sub.c.task_id.is_not(None), _sub.c.status != "deleted"
-    )
-    return [*tx.sql.execute(apps), *tx.sql.execute(tasks)]
+    apps = _OF_APPS.one(tx.sql, apps=compiled.names(tx.postgres, set(app_ids)))
+    tasks = _OF_TASKS.one(tx.sql, tasks=compiled.names(tx.postgres, set(task_ids)))
+    return [*apps, *tasks]
 
 
 def subscription(sql: Connection, app_id: str | None, subscription_id: int) -> Row[Any] | None:
@@ -109,23 +119,24 @@ def held(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
     return {i for i, fence in claims if fences.get(i) == fence}
 
 
-_SETTLE = (
-    update(_delivery)
-    .where(_delivery.c.id == bindparam("_id"))
-    .values(
-        state=bindparam("_state"),
-        attempts=bindparam("_attempts"),
-        hurried=bindparam("_hurried"),
-        due_at=bindparam("_due_at"),
-        ended_at=bindparam("_ended_at"),
+_SETTLE = Statement(
+    lambda _: (
+        update(_delivery)
+        .where(_delivery.c.id == bindparam("_id"))
+        .values(
+            state=bindparam("_state"),
+            attempts=bindparam("_attempts"),
+            hurried=bindparam("_hurried"),
+            due_at=bindparam("_due_at"),
+            ended_at=bindparam("_ended_at"),
+        )
     )
 )
 
 
 def settle(tx: Tx, rows: Sequence[dict[str, Any]], attempts: Sequence[dict[str, Any]]) -> None:
     """Outcomes together with their attempts."""
-    if rows:
-        tx.sql.execute(_SETTLE, list(rows))
+    _SETTLE.many(tx.sql, rows)
     insert(tx, "attempt", attempts)
 
 

@@ -64,6 +64,20 @@ async def to_head_postgres(url: str) -> None:
     await engine.dispose()
 
 
+def at_sqlite(path: str) -> str | None:
+    engine = create_engine(f"sqlite:///{path}", poolclass=pool.NullPool)
+    with engine.connect() as sql:
+        return current(sql)
+
+
+async def at_postgres(url: str) -> str | None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(async_url(url), poolclass=pool.NullPool)
+    async with engine.connect() as connection:
+        return await connection.run_sync(current)
+
+
 async def require_head(db: Database) -> None:
     """A process never runs on a schema it was not written for."""
     found = await db.read(current)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from service.domain.lifecycle import State
 from service.domain.task import Outcome, Submission, Task
+from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.tables import TABLES
 
@@ -33,8 +34,17 @@ def insert_new(tx: Tx, into: Table, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def insert(tx: Tx, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """All rows have the same columns."""
     if rows:
-        tx.sql.execute(TABLES[name].insert(), list(rows))
+        key = (name, tuple(rows[0]))
+        statement = _INSERTS.get(key)
+        if statement is None:
+            binds: dict[str, Any] = {column: bindparam(column) for column in key[1]}
+            statement = _INSERTS[key] = Statement(lambda _: TABLES[name].insert().values(binds))
+        statement.many(tx.sql, rows)
+
+
+_INSERTS: dict[tuple[str, tuple[str, ...]], Statement] = {}
 
 
 def current_xact(tx: Tx) -> int:

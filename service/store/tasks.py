@@ -1,12 +1,14 @@
 """Tasks and submissions: taken under lock, saved in sets, claimed by their one timestamp."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from service.domain.task import Submission, Task
+from service.store import compiled
+from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import (
     SUBMISSION_FIELDS,
@@ -26,41 +28,46 @@ _task, _submission, _order, _label, _key = (
 )
 _FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "flags", "created_at", "deadline_at"}
 """Of a task: written once, with its order."""
-_SAVE_TASK = (
-    update(_task)
-    .where(_task.c.id == bindparam("_id"))
-    .values({name: bindparam(f"_{name}") for name in TASK_FIELDS if name not in _FIXED})
+_SAVE_TASK = Statement(
+    lambda _: (
+        update(_task)
+        .where(_task.c.id == bindparam("_id"))
+        .values({name: bindparam(f"_{name}") for name in TASK_FIELDS if name not in _FIXED})
+    )
 )
-_SAVE_SUBMISSION = (
-    update(_submission)
-    .where(_submission.c.id == bindparam("_id"))
-    .values({name: bindparam(f"_{name}") for name in ("outcome", "remote_id", "reason", "answered_at", "conflict_at")})
+_SAVE_SUBMISSION = Statement(
+    lambda _: (
+        update(_submission)
+        .where(_submission.c.id == bindparam("_id"))
+        .values({name: bindparam(f"_{name}") for name in ("outcome", "remote_id", "reason", "answered_at", "conflict_at")})
+    )
 )
+_OWNERS = Statement(lambda pg: select(_submission.c.task_id).where(compiled.among(pg, _submission.c.id, "ids")))
+_TASKS = Statement(
+    lambda pg: _for_update(pg, select(*task_columns()).where(compiled.among(pg, _task.c.id, "ids")).order_by(_task.c.id))
+)
+_SUBMISSIONS = Statement(lambda pg: select(*submission_columns()).where(compiled.among(pg, _submission.c.id, "ids")))
 
 
-def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Iterable[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
+def _for_update(postgres: bool, query: Any) -> Any:
+    return query.with_for_update() if postgres else query
+
+
+def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Collection[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
     """The tasks named, and those of the submissions named, locked in order of id; then the submissions as they are now."""
-    submission_ids = list(submission_ids)
     wanted = set(task_ids)
+    named = compiled.names(tx.postgres, submission_ids)
     if submission_ids:
-        found = select(_submission.c.task_id).where(among(tx.postgres, _submission.c.id, submission_ids))
-        wanted.update(tx.sql.execute(found).scalars())
-    tasks = select(*task_columns()).where(among(tx.postgres, _task.c.id, sorted(wanted))).order_by(_task.c.id)
-    if tx.postgres:
-        tasks = tasks.with_for_update()
-    locked = {task.id: task for task in map(to_task, tx.sql.execute(tasks))}
+        wanted.update(row[0] for row in _OWNERS.one(tx.sql, ids=named))
+    locked = {task.id: task for task in map(to_task, _TASKS.one(tx.sql, ids=compiled.names(tx.postgres, sorted(wanted))))}
     if not submission_ids:
         return locked, {}
-    subs = select(*submission_columns()).where(among(tx.postgres, _submission.c.id, submission_ids))
-    return locked, {sub.id: sub for sub in map(to_submission, tx.sql.execute(subs))}
+    return locked, {sub.id: sub for sub in map(to_submission, _SUBMISSIONS.one(tx.sql, ids=named))}
 
 
 def save(tx: Tx, tasks: Sequence[Task], submissions: Sequence[Submission]) -> None:
-    if tasks:
-        tx.sql.execute(_SAVE_TASK, [{f"_{k}": v for k, v in as_row(t).items() if k == "id" or k not in _FIXED} for t in tasks])
-    if submissions:
-        keep = ("id", "outcome", "remote_id", "reason", "answered_at", "conflict_at")
-        tx.sql.execute(_SAVE_SUBMISSION, [{f"_{k}": getattr(s, k) for k in keep} for s in submissions])
+    _SAVE_TASK.objects(tx.sql, tasks)
+    _SAVE_SUBMISSION.objects(tx.sql, submissions)
 
 
 def add(tx: Tx, tasks: Sequence[Task], orders: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from service.web import answers
 from service.web.endpoints import Call, Endpoint
 from service.web.shapes import ListOut, Page
 
+PATH = "/v1/events"
 _PLACE = "at"
 
 
@@ -49,5 +50,18 @@ async def events(call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/events", "read", "What happened, oldest first; come back with `next`", events, None, Page, ListOut),
+    Endpoint(
+        "GET",
+        PATH,
+        "read",
+        "What happened, oldest first; come back with `next`",
+        events,
+        None,
+        Page,
+        ListOut,
+        headers=(
+            ("Accept", "text/event-stream: a live stream instead, from now on; `events=task.*` chooses, `cursor` goes back"),
+            ("Last-Event-ID", "of a stream that broke off: it goes on after that event"),
+        ),
+    ),
 )

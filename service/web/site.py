@@ -14,10 +14,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.domain.errors import CallerError, Unavailable
 from service.parts import Parts
-from service.web import admin, answers, feed, openapi, subscriptions, tasks
+from service.web import admin, answers, feed, live, openapi, subscriptions, tasks
 from service.web.callbacks import PATH, CallbackDoor
 from service.web.endpoints import BodyTooLarge, Call, Endpoint, read_body, read_query
 from service.web.guard import Guard
+from service.web.hub import Hub
 
 log = logging.getLogger("callsheet.web")
 
@@ -27,7 +28,7 @@ Ready = Callable[[], Awaitable[dict[str, str]]]
 """What is wrong, by part; empty: ready."""
 
 
-def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ()) -> ASGIApp:
+def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ()) -> "Front":
     document = orjson.dumps(openapi.document(ENDPOINTS, parts.public_url))
     page = openapi.page(ENDPOINTS)
 
@@ -67,18 +68,27 @@ def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ())
         },
     )
     app.state.guard = guard
-    return Front(CallbackDoor(parts), app)
+    stream = live.Live(parts)
+    return Front(CallbackDoor(parts), stream.hub, _handler(parts, guard, {"GET": stream.endpoint}), app)
 
 
 class Front:
-    """Callbacks are the hot path: they are not routed, they are recognised."""
+    """Callbacks are the hot path: they are not routed, they are recognised. So are live readers: a router's frames and its
+    request would be kept for each as long as it stays."""
 
-    def __init__(self, callbacks: ASGIApp, rest: ASGIApp) -> None:
-        self._callbacks, self._rest = callbacks, rest
+    def __init__(
+        self, callbacks: ASGIApp, hub: Hub, open_stream: Callable[[Request], Awaitable[Response]], rest: ASGIApp
+    ) -> None:
+        self._callbacks, self._open_stream, self._rest = callbacks, open_stream, rest
+        self.hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hot = scope["type"] == "http" and scope["path"].startswith(PATH)
-        await (self._callbacks if hot else self._rest)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith(PATH):
+            await self._callbacks(scope, receive, send)
+        elif live.wanted(scope):
+            await (await self._open_stream(Request(scope, receive)))(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
 
 
 def _routes(parts: Parts, guard: Guard) -> list[Route]:

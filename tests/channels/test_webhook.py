@@ -8,7 +8,7 @@ import svix.webhooks
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given, settings
 
-from service.channels.base import USER_AGENT, Notice, Target
+from service.channels.base import USER_AGENT, Notice, Target, post
 from service.channels.headers import allowed, check_headers
 from service.channels.webhook import Webhook
 from service.domain.delivery import Failed, Gone, Outcome, Throttled, Told
@@ -221,3 +221,12 @@ def test_neither_address_nor_secret_nor_header_shows_in_a_repr() -> None:
     target = Target("https://example.com/s3cr3t", ("whsec_s3cr3t",), {"Authorization": "s3cr3t"})
     assert "s3cr3t" not in repr(target)
     assert "piano" not in repr(notice())
+
+
+@pytest.mark.parametrize(
+    "url", ["https://bücher.example:8443/a?b=c", "http://[::1]:80/a", "https://EXAMPLE.com:443/", "http://127.0.0.1:8000/%20"]
+)
+def test_the_framing_is_what_httpx_would_have_written(url: str) -> None:
+    ours, theirs = post(url, [], b"{}"), httpx.Request("POST", url, content=b"{}")
+    assert (ours.url, ours.content) == (theirs.url, theirs.content)
+    assert {name: ours.headers[name] for name in theirs.headers} == dict(theirs.headers)

@@ -132,6 +132,7 @@ BAD: list[tuple[str, Order, set[str]]] = [
     ("flex on 2.0", text(S20, service_tier="flex"), {"service_tier"}),
     ("flex on 2.5", text(S25, service_tier="flex"), {"service_tier"}),
     ("priority on 1.5", text(PRO15, priority=3), {"priority"}),
+    ("priority with flex, whatever the model", text("ep-1", priority=3, service_tier="flex"), {"priority"}),
     ("priority with flex", text(PRO, priority=3, service_tier="flex"), {"priority"}),
     ("tools on 1.5", text(PRO15, tools=("web_search",)), {"tools"}),
     ("mov on 2.0", text(S20, output_format="mov"), {"output_format"}),
@@ -209,6 +210,7 @@ GOOD: list[tuple[str, Order]] = [
     ("2.5, an extension", media(S25, TEXT, VIDEO, duration=8, omni_reference_task_type="extend")),
     ("2.5, many references", media(S25, TEXT, *[REF] * 30, *[VIDEO] * 10, *[AUDIO] * 10, omni_reference_task_type="reference")),
     ("the edges of what holds for all", text(PRO, seed=2**32 - 1, execution_expires_after=3_600, safety_identifier="x" * 64)),
+    ("the longest wait", text(PRO, execution_expires_after=259_200)),
     ("prose with dashes", text(PRO, "a cat -- no, two cats --help --quality high --durable")),
 ]
 
@@ -306,8 +308,24 @@ def test_what_is_doubtful_only_warns(order: Order, words: str) -> None:
     assert any(words in warning for warning in checked.warnings)
 
 
-def test_an_ordinary_order_raises_no_warning() -> None:
-    assert CATALOG.check(text(PRO, "a cat --ratio 16:9", duration=5)) == Checked((), ())
+QUIET: list[tuple[str, Order]] = [
+    ("an ordinary order", text(PRO, "a cat --ratio 16:9", duration=5)),
+    ("a prompt as long as recommended", text(PRO, "cat " * 1_000)),
+    ("a Chinese prompt as long as recommended", text(PRO, "猫" * 500)),
+    ("a seed of 31 bits", text(PRO, seed=2**31 - 1)),
+    ("a video that follows its source", media(S25, TEXT, VIDEO, ratio="adaptive", duration=-1)),
+    ("a declared reference in its own ratio", media(S25, TEXT, VIDEO, ratio="4:3", omni_reference_task_type="reference")),
+]
+
+
+@pytest.mark.parametrize("order", [case[1] for case in QUIET], ids=[case[0] for case in QUIET])
+def test_what_is_documented_raises_no_warning(order: Order) -> None:
+    assert CATALOG.check(order) == Checked((), ())
+
+
+def test_content_may_have_as_many_items_as_the_limit() -> None:
+    faults = CATALOG.check(media("ep-1", TEXT, *[REF] * (CONTENT_LIMIT - 1))).faults
+    assert faults == ()
 
 
 # --- the operator's file ---
@@ -362,6 +380,12 @@ def test_every_fault_of_the_file_is_named() -> None:
         "prices.seedance-1-5-pro[1].resolutions",
         "prices.seedance-1-5-pro[2]",
     ]
+
+
+def test_a_price_may_be_nothing_and_has_a_top() -> None:
+    CATALOG.extended({"prices": {"seedance-2-0": 0, "seedance-2-5": 100_000}})
+    with pytest.raises(ConfigError):
+        CATALOG.extended({"prices": {"seedance-2-5": 100_001}})
 
 
 def test_a_file_whose_tables_are_no_tables_is_refused() -> None:

@@ -174,4 +174,6 @@ def test_no_body_whatever_breaks_a_check(fields: dict[str, Any], content: Any) -
     with suppress(Refusal):
         asks.read(pixazo.older(body))
     with suppress(Refusal):
+        asks.read(pixazo.newer(body))
+    with suppress(Refusal):
         yescale.check(body)

@@ -321,6 +321,8 @@ async def test_pixazos_newer_api_has_words_of_its_own(live: Live, word: str, sta
 async def test_pixazos_newer_api_knows_its_own_paths_only(live: Live) -> None:
     assert (await pixazo(live, "seedance-2-5/v1/extend-video", {"prompt": "a"})).status_code == 202
     assert (await pixazo(live, "seedance-2-0/v1/text-to-video-fast", {"prompt": "a"})).status_code == 202
+    assert (await pixazo(live, "seedance-2-0-mini/text-to-video", {"content": text("a"), "duration": 5})).status_code == 202
+    assert (await pixazo(live, "seedance-2-5/v1/text-to-video", {"text": "a", "callback_url": live.hook})).status_code == 400
     assert (await pixazo(live, "seedance-3-0/v1/text-to-video", {"prompt": "a"})).status_code == 404
     assert (await pixazo(live, "seedance-2-0/v1/text-to-song", {"prompt": "a"})).status_code == 404
 

@@ -1,0 +1,252 @@
+"""What an operator should know before anything goes wrong: each part, what was found, what to do about it.
+
+Read-only. While a service holds an SQLite file it is asked over HTTP instead. Absent on purpose: requests to providers;
+a question may cost money, and says nothing about the next one.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from service.accounts import Desk
+from service.app import accounts, clock_ms, database
+from service.cli.client import Trouble, here, opened
+from service.cli.verb import told
+from service.domain.errors import ConfigError
+from service.providers.base import Callbacks
+from service.settings import Settings, keys_path, load, reach
+from service.store import migrate
+from service.store.postgres import Postgres, database_ms
+from service.store.sqlite import lock_file
+
+FINE, NOTE, WRONG = "fine", "note", "wrong"
+MENDED = (3, 51, 3)
+"""The first SQLite without the fault that two connections which write or checkpoint at once can corrupt a WAL database."""
+DISK_WRONG, DISK_NOTE = 256 * 1024**2, 2 * 1024**3
+"""Bytes: a day of a busy service, and a month."""
+SKEW_NOTE_MS, SKEW_WRONG_MS = 1_000, 10_000
+"""Leases last a minute: processes whose clocks differ by much of that take each other's work."""
+LOOKUP_S = 3.0
+ANSWER_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    verdict: str
+    found: str
+    advice: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine(env: Mapping[str, str]) -> list[Check]:
+    try:
+        settings = load(env, make_keys=False)
+    except ConfigError as error:
+        return [Check("settings", WRONG, f"{f.field}: {f.message}", "correct it and look again") for f in error.faults]
+    desks = list(accounts(settings).desks.values())
+    running, service = _service(reach(env).url)
+    return [
+        Check("settings", FINE, "production" if settings.production else "development"),
+        service,
+        *(_started_with(desks) if running else ()),
+        *_database(settings, running),
+        *_keys(env, settings),
+        _public_url(settings, desks),
+        *_providers(settings, desks),
+        _disk(settings),
+    ]
+
+
+def _service(url: str) -> tuple[bool, Check]:
+    """Whether one runs where the command line would look for it, and whether it is ready."""
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=ANSWER_WITHIN_S, trust_env=not here(url))
+        document = answer.json()
+    except httpx.TransportError:
+        return False, Check("service", NOTE, f"nobody answers at {url}", "start it with: callsheet serve")
+    except (ValueError, httpx.InvalidURL):
+        document = None
+    match document:
+        case {"ready": True}:
+            return True, Check("service", FINE, f"runs at {url} and is ready")
+        case {"ready": False, "wrong": dict(wrong)}:
+            found = "; ".join(f"{part} {what}" for part, what in wrong.items())
+            return True, Check("service", WRONG, f"runs at {url} and is not ready: {found}", "its log says more")
+        case _:
+            advice = "is CALLSHEET_PUBLIC_URL, or HOST and PORT, its address?"
+            return False, Check("service", WRONG, f"something else than Callsheet answers at {url}", advice)
+
+
+def _started_with(desks: list[Desk]) -> Iterator[Check]:
+    """The running service may have been started with other settings than these."""
+    try:
+        with opened(None, None, None) as ask:
+            theirs = {(each["provider"], each["account"]) for each in ask.get("/v1/providers")["data"]}
+    except Trouble as trouble:
+        yield Check("providers", NOTE, " ".join(trouble.lines()), "with a key it could be compared with these settings")
+        return
+    ours = {(desk.account.provider, desk.account.name) for desk in desks}
+    if theirs != ours:
+        names = ", ".join(sorted(f"{provider}/{account}" for provider, account in theirs))
+        yield Check("providers", WRONG, f"the running service has {names}", "restart it: its settings are other than these")
+
+
+def _database(settings: Settings, running: bool) -> Iterator[Check]:
+    if settings.sqlite_path is not None:
+        yield from _sqlite(settings.sqlite_path, running)
+        return
+    try:
+        at, skew_ms = asyncio.run(_postgres(settings))
+    except Exception as error:  # whatever it is, the examination goes on and tells it
+        yield Check("database", WRONG, " ".join(told(error).lines()), "is it running, and is CALLSHEET_DATABASE_URL right?")
+        return
+    yield _schema("PostgreSQL", at)
+    verdict = WRONG if skew_ms > SKEW_WRONG_MS else NOTE if skew_ms > SKEW_NOTE_MS else FINE
+    yield Check("clock", verdict, f"{skew_ms} ms off the database's", "" if verdict == FINE else "let NTP set both clocks")
+
+
+async def _postgres(settings: Settings) -> tuple[str | None, int]:
+    db = database(settings)
+    assert isinstance(db, Postgres)
+    try:
+        at = await db.read(migrate.current)
+        before = clock_ms()
+        theirs = await database_ms(db.engine)
+        return at, abs(theirs - (before + clock_ms()) // 2)
+    finally:
+        await db.engine.dispose()
+
+
+def _sqlite(path: str, running: bool) -> Iterator[Check]:
+    if not Path(path).exists():
+        yield Check("database", NOTE, f"{path} is not there yet", "the first `callsheet serve` makes it")
+    elif held(path):
+        found = f"SQLite, {path}, held by a running process"
+        advice = "" if running else "but nobody answers at its address: are HOST and PORT the ones it was started with?"
+        yield Check("database", FINE if running else NOTE, found, advice)
+    else:
+        try:
+            yield _schema(f"SQLite, {path}", migrate.at_sqlite(path))
+        except Exception as error:  # as above
+            yield Check("database", WRONG, f"{path}: {told(error).lines()[0]}", "is it an SQLite file that may be read?")
+    if sqlite3.sqlite_version_info < MENDED:
+        yield Check(
+            "sqlite",
+            NOTE,
+            f"{sqlite3.sqlite_version}: two connections that write or checkpoint at once can corrupt the file",
+            "Callsheet itself never does; let no other tool open it while it runs",
+        )
+    else:
+        yield Check("sqlite", FINE, sqlite3.sqlite_version)
+    newest_s = max((p.stat().st_mtime for p in (Path(path), Path(f"{path}-wal")) if p.exists()), default=0.0)
+    if newest_s > time.time() + 60:
+        yield Check("clock", WRONG, "is behind the last write to the database", "it went back: let NTP set it")
+
+
+def held(path: str) -> bool:
+    if not Path(f"{path}.lock").exists():
+        return False
+    try:
+        os.close(lock_file(path))
+    except ConfigError:
+        return True
+    return False
+
+
+def _schema(where: str, at: str | None) -> Check:
+    head = migrate.head()
+    if at == head:
+        return Check("database", FINE, f"{where}, schema at the head ({head})")
+    return Check("database", WRONG, f"{where}, schema at {at}; this version needs {head}", "run: callsheet migrate")
+
+
+def _keys(env: Mapping[str, str], settings: Settings) -> Iterator[Check]:
+    kept = keys_path(settings.database_url)
+    names = ("CALLSHEET_SIGNING_KEYS", "CALLSHEET_ENCRYPTION_KEYS", "CALLSHEET_ADMIN_KEY")
+    unset = [name for name in names if not env.get(name)]
+    if not unset:
+        yield Check("keys", FINE, "all given by the environment")
+        return
+    if not kept.exists():
+        yield Check("keys", NOTE, f"none yet for {', '.join(unset)}", f"the first `callsheet serve` keeps new ones in {kept}")
+    elif kept.stat().st_mode & 0o077:
+        yield Check("keys", WRONG, f"others may read {kept}", f"run: chmod 600 {kept}")
+    else:
+        yield Check("keys", FINE, f"kept in {kept}; whoever has the database needs them too")
+
+
+def _public_url(settings: Settings, desks: list[Desk]) -> Check:
+    called = [d.account.provider for d in desks if d.callbacks is not Callbacks.NONE and d.account.provider != "sandbox"]
+    url = settings.public_url
+    if not called:
+        return Check("public url", FINE, f"{url}; no provider from outside has to reach it")
+    if _private(urlsplit(url).hostname or ""):
+        advice = "set CALLSHEET_PUBLIC_URL to an address they reach; without callbacks every task has to be asked about"
+        return Check("public url", WRONG, f"{url} cannot be reached by {', '.join(called)}", advice)
+    if not url.startswith("https"):
+        return Check("public url", WRONG, f"{url} is plain HTTP", "callbacks carry their token in the path: put TLS before it")
+    return Check("public url", FINE, url)
+
+
+def _private(host: str) -> bool:
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or "." not in host or host.endswith((".local", ".internal", ".localhost"))
+
+
+def _providers(settings: Settings, desks: list[Desk]) -> Iterator[Check]:
+    for desk in desks:
+        facts, account = desk.gateway.facts, desk.account
+        found = f"{account.name} at {account.base_url}; calls back: {desk.callbacks}"
+        host = urlsplit(account.base_url).hostname or ""
+        if resolves(host):
+            yield Check(account.provider, FINE, found)
+        else:
+            yield Check(account.provider, WRONG, f"{found}; {host} has no address", "is its base URL right, and is there DNS?")
+        for fact in facts.unverified if account.provider != "sandbox" else ():
+            yield Check(account.provider, NOTE, f"not documented: {fact}")
+    if settings.sandboxed:
+        advice = "set CALLSHEET_<NAME>_API_KEY to order real videos"
+        yield Check("providers", NOTE, "no provider is configured: the sandbox plays one", advice)
+
+
+def resolves(host: str) -> bool:
+    """Within a bound: a resolver that is away can take half a minute to say so, and cannot be interrupted."""
+    found: list[Any] = []
+
+    def look() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host, None))
+        except (OSError, UnicodeError):
+            return
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(LOOKUP_S)
+    return bool(found)
+
+
+def _disk(settings: Settings) -> Check:
+    path = Path(settings.sqlite_path or ".").absolute().parent
+    while not path.exists():
+        path = path.parent
+    free = shutil.disk_usage(path).free
+    verdict = WRONG if free < DISK_WRONG else NOTE if free < DISK_NOTE else FINE
+    found = f"{free / 1024**3:.1f} GiB free where {'the database' if settings.sqlite_path else 'this process'} lives"
+    return Check("disk", verdict, found, "" if verdict == FINE else "make room: a full disk answers 503 to everybody")

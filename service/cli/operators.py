@@ -1,0 +1,62 @@
+"""For operators: keys, and what is known of the providers."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli import tables
+from service.cli.client import Ask
+from service.cli.verb import First, Out, plain, verb
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(cls=First.of("list"), rich_markup_mode=None)
+    app.add_typer(group, name="keys", help="API keys of an app (--app; the default one otherwise).")
+    verb(group, "list")(listed)
+    for act in (create, revoke, fernet):
+        verb(group)(act)
+    verb(app)(providers)
+
+
+def listed(ask: Ask, out: Out) -> None:
+    """List an app's keys."""
+    page = ask.get(f"/v1/apps/{ask.app}/keys")
+    rows = [(k["id"], k["prefix"] + "…", k["scopes"], k["label"], k["created_at"], k["revoked_at"]) for k in page["data"]]
+    out.show(page, tables.table(("key", "begins with", "scopes", "label", "created", "revoked"), rows, "No keys."))
+
+
+def create(
+    ask: Ask,
+    out: Out,
+    scopes: Annotated[str, typer.Option(metavar="A,B,…", help="Of submit, read, manage, admin.")] = "submit,read,manage",
+    label: Annotated[str, typer.Option(help="For people.")] = "",
+) -> None:
+    """Make a key; it is shown this once.
+
+    \b
+    callsheet keys create --app film --scopes submit,read --label nightly
+    """
+    wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    made = ask.post(f"/v1/apps/{ask.app}/keys", {"scopes": wanted, "label": label})
+    out.show(made, tables.pairs({"key": made["key"], "id": made["id"], "app": made["app"], "scopes": made["scopes"]}))
+
+
+def revoke(ask: Ask, out: Out, name: Annotated[str, typer.Argument(metavar="ID", callback=plain, help="key_…")]) -> None:
+    """Revoke a key: at once where it is asked, within seconds everywhere."""
+    ask.delete(f"/v1/apps/{ask.app}/keys/{name}")
+    out.show({"id": name, "object": "key", "revoked": True}, [f"{name} is revoked."])
+
+
+def fernet(out: Out) -> None:
+    """Print a new key for CALLSHEET_ENCRYPTION_KEYS. Asks nobody."""
+    from cryptography.fernet import Fernet
+
+    key = Fernet.generate_key().decode()
+    out.show({"key": key}, [key])
+
+
+def providers(ask: Ask, out: Out) -> None:
+    """The configured providers, and what is known of them."""
+    page = ask.get("/v1/providers")
+    rows = [(p["provider"], p["account"], p["callbacks"], p["cancels"], p["batch"]) for p in page["data"]]
+    out.show(page, tables.table(("provider", "account", "calls back", "cancels", "asks at once"), rows, "No providers."))

@@ -1,0 +1,162 @@
+"""Runs the service: HTTP with the loops or without, or the loops alone. Whatever hinders a start is said in words."""
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+import uvicorn
+import uvloop
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.app import App
+from service.cli.client import Trouble
+from service.cli.verb import Out, told
+from service.domain.errors import ConfigError, Unavailable
+from service.log import configure
+from service.settings import Settings, load
+
+KEEP_ALIVE_S = 75
+"""Longer than the pause between two callbacks of a busy provider: a shorter one resets its kept connections."""
+CONNECTIONS = 24_000
+"""20,000 readers of the live feed, and room for everybody else; more get 503 at once."""
+FILES = 65_536
+"""Open files: every connection in and out."""
+GRACE_S = 10
+"""For answers under way after SIGTERM; the loops have their own bound after that."""
+BACKLOG = 2_048
+EXPECTED = (ConfigError, Unavailable, OSError, SQLAlchemyError)
+"""What an operator can mend. Anything else is a bug and keeps its traceback."""
+
+
+class Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._told = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        theirs = logging.getLogger("uvicorn.error")
+        theirs.setLevel(logging.CRITICAL)  # a failed start is told once, by us
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn's word for a lifespan that failed; the reason is the application's
+            self.should_exit = True
+            return
+        finally:
+            theirs.setLevel(logging.NOTSET)
+        freeze()
+        self._told()
+
+
+def serve(env: Mapping[str, str], loops: bool, out: Out) -> None:
+    configure()
+    settings = load(env)
+    if not loops and settings.sqlite_path is not None:
+        raise Trouble("SQLite holds one process", "so it has to run the loops: leave out --no-loops, or use PostgreSQL")
+    with listener(settings.host, settings.port) as listening:
+        port = listening.getsockname()[1]
+        if settings.port == 0:
+            settings = load({**env, "PORT": str(port)})
+        app = App(settings, loops=loops)
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,  # paths hold callback tokens
+            proxy_headers=False,  # nobody asks who the client is
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+            limit_concurrency=CONNECTIONS,
+            backlog=BACKLOG,
+        )
+        more_files()
+        url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
+        signal.signal(signal.SIGTERM, _ended)  # uvicorn drains first and raises it then
+        server = Server(config, lambda: out.show({"object": "service", "url": url}, [f"Callsheet listens at {url}"]))
+        try:
+            server.run([listening])
+        except KeyboardInterrupt:
+            return
+        except OSError as error:
+            raise cannot_listen(settings.host, port, error) from None
+    if app.failure is not None:
+        raise app.failure if not isinstance(app.failure, EXPECTED) else told(app.failure)
+
+
+def work(env: Mapping[str, str], out: Out) -> None:
+    configure()
+    settings = load(env)
+    if settings.sqlite_path is not None:
+        raise Trouble("SQLite holds one process", "`callsheet serve` runs its loops; workers of their own need PostgreSQL")
+    more_files()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(settings, out))
+
+
+async def _work(settings: Settings, out: Out) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def stop() -> None:
+        stopping.set()
+        for each in signals:
+            loop.remove_signal_handler(each)  # a second one ends it at once
+
+    for each in signals:
+        loop.add_signal_handler(each, stop)
+    running = App(settings, web=False).run()
+    try:
+        await running.__aenter__()
+    except EXPECTED as error:
+        raise told(error) from None
+    freeze()
+    out.show({"object": "worker"}, ["The loops run. SIGTERM or Ctrl-C: they finish what is under way."])
+    try:
+        await stopping.wait()
+    finally:
+        await running.__aexit__(None, None, None)
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """Taken before anything else is: a busy port is the likeliest hindrance."""
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        raise cannot_listen(host, port, error) from None
+    return taken
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> Trouble:
+    advice = "If a Callsheet runs there, use or end that one; or choose another port with --port or PORT"
+    return Trouble(f"Cannot listen on {host}, port {port}", f"{error.strerror or error}. {advice}", kind="listen")
+
+
+def freeze() -> None:
+    """What was made for good is not looked at again by every collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+def more_files() -> None:
+    """A connection is an open file; many systems begin with 1,024 and allow far more."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def _ended(*_: object) -> NoReturn:
+    sys.exit(0)

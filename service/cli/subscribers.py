@@ -1,0 +1,156 @@
+"""Subscriptions and what they were told."""
+
+from typing import Annotated, Any
+
+import typer
+
+from service.cli import tables
+from service.cli.client import Ask
+from service.cli.orders import Limit, Pairs, labels
+from service.cli.verb import First, Out, plain, verb
+
+Name = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", callback=plain, help="sub_…")]
+Delivery = Annotated[str, typer.Argument(metavar="DELIVERY", callback=plain, help="msg_…")]
+Several = Annotated[str | None, typer.Option(metavar="A,B,…")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(cls=First.of("add"), no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(group, name="subscribe", help="Who is told: `subscribe URL` adds one.")
+    verb(group, "list")(listed)
+    for act in (add, change, remove, test, pause, resume, rotate):
+        verb(group)(act)
+    verb(app)(deliveries)
+    verb(app)(resend)
+
+
+def add(
+    ask: Ask,
+    out: Out,
+    target: Annotated[str, typer.Argument(metavar="URL", help="The webhook's address, or Slack's, Discord's, Teams'.")],
+    channel: Annotated[str, typer.Option(help="webhook, slack, discord or teams")] = "webhook",
+    events: Annotated[str | None, typer.Option(metavar="PATTERNS", help="With commas, e.g. task.succeeded,task.failed")] = None,
+    model: Several = None,
+    provider: Several = None,
+    metadata: Pairs = None,
+    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Sent along; several times.")] = None,
+    rate: Annotated[int | None, typer.Option(help="At most this many a second.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="At most this many at once.")] = None,
+    label: Annotated[str | None, typer.Option(help="For people.")] = None,
+) -> None:
+    """Subscribe an address. A webhook's secret is shown this once.
+
+    \b
+    callsheet subscribe https://example.com/hook --events task.succeeded,task.failed
+    callsheet subscribe https://hooks.slack.com/services/… --channel slack --metadata team=film
+    """
+    wanted = _changes(events, model, provider, metadata, header, rate, concurrency, label)
+    made = ask.post("/v1/subscriptions", {"channel": channel, "target": target} | wanted)
+    out.show(made, tables.subscription(made))
+
+
+def listed(ask: Ask, out: Out, limit: Limit = 50) -> None:
+    """List them, the newest first."""
+    page = ask.pages("/v1/subscriptions", limit)
+    out.show(page, tables.subscriptions(page))
+
+
+def change(
+    ask: Ask,
+    out: Out,
+    name: Name,
+    target: Annotated[str | None, typer.Option(metavar="URL")] = None,
+    events: Annotated[str | None, typer.Option(metavar="PATTERNS")] = None,
+    model: Several = None,
+    provider: Several = None,
+    metadata: Pairs = None,
+    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")] = None,
+    rate: int | None = None,
+    concurrency: int | None = None,
+    label: str | None = None,
+) -> None:
+    """Change one; what is not named stays as it is."""
+    changes = _changes(events, model, provider, metadata, header, rate, concurrency, label)
+    if target is not None:
+        changes["target"] = target
+    if not changes:
+        raise typer.BadParameter("nothing to change was named")
+    _shown(out, ask.patch(f"/v1/subscriptions/{name}", changes))
+
+
+def remove(ask: Ask, out: Out, name: Name) -> None:
+    """Remove one; what it was not told yet is never sent."""
+    ask.delete(f"/v1/subscriptions/{name}")
+    out.show({"id": name, "object": "subscription", "removed": True}, [f"{name} is removed."])
+
+
+def test(ask: Ask, out: Out, name: Name) -> None:
+    """Send it a test notice."""
+    sent = ask.post(f"/v1/subscriptions/{name}/test")
+    out.show(sent, [f"A test notice is on its way: {sent['delivery']}", f"How it went: callsheet show {sent['delivery']}"])
+
+
+def pause(ask: Ask, out: Out, name: Name) -> None:
+    """Stop and keep what it would have been told."""
+    _shown(out, ask.post(f"/v1/subscriptions/{name}/pause"))
+
+
+def resume(ask: Ask, out: Out, name: Name) -> None:
+    """Go on, with what was kept; also after it was disabled for failing."""
+    _shown(out, ask.post(f"/v1/subscriptions/{name}/resume"))
+
+
+def rotate(ask: Ask, out: Out, name: Name) -> None:
+    """A new secret, shown this once; the old one signs along for a day."""
+    _shown(out, ask.post(f"/v1/subscriptions/{name}/rotate"))
+
+
+def deliveries(
+    ask: Ask,
+    out: Out,
+    state: Annotated[str | None, typer.Option(help="pending, delivered, abandoned or skipped")] = None,
+    subscription: Annotated[str | None, typer.Option(metavar="sub_…")] = None,
+    task: Annotated[str | None, typer.Option(metavar="task_…")] = None,
+    created_after: Annotated[str | None, typer.Option(metavar="INSTANT", help="e.g. 2026-11-20T22:33:00Z")] = None,
+    limit: Limit = 50,
+) -> None:
+    """List deliveries, the newest first; `show msg_…` has each attempt."""
+    query = {"state": state, "subscription": subscription, "task": task, "created_after": created_after}
+    page = ask.pages("/v1/deliveries", limit, **query)
+    out.show(page, tables.deliveries(page))
+
+
+def resend(ask: Ask, out: Out, delivery: Delivery) -> None:
+    """Send one delivery again, now: the same notice under the same name."""
+    document = ask.post(f"/v1/deliveries/{delivery}/resend")
+    out.show(document, tables.delivery(document))
+
+
+def _shown(out: Out, subscription: Any) -> None:
+    out.show(subscription, tables.subscription(subscription))
+
+
+def _changes(
+    events: str | None,
+    model: str | None,
+    provider: str | None,
+    metadata: list[str] | None,
+    header: list[str] | None,
+    rate: int | None,
+    concurrency: int | None,
+    label: str | None,
+) -> dict[str, Any]:
+    chosen = {"model": _parts(model), "provider": _parts(provider), "metadata": labels(metadata)}
+    said = {
+        "events": _parts(events),
+        "filter": {name: value for name, value in chosen.items() if value},
+        "headers": labels(header),
+        "rate": rate,
+        "concurrency": concurrency,
+        "label": label,
+    }
+    return {name: value for name, value in said.items() if value not in (None, [], {})}
+
+
+def _parts(text: str | None) -> list[str]:
+    return [part for part in (p.strip() for p in (text or "").split(",")) if part]

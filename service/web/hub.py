@@ -1,0 +1,206 @@
+"""The hub of the live feed: one database tail and one timer for all readers of a process.
+
+A reader that comes back first reads from the database what it missed, then steps on the moving train: the hub keeps the
+last frames, and takes a reader aboard only if they reach back to where the reader stands. Every place is compared, so
+that nothing is left out and nothing comes twice. Absent on purpose: HTTP, and a tail for each client.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from service.domain.errors import Unavailable
+from service.domain.matching import wants
+from service.parts import Parts
+from service.store import journal
+from service.web import feed
+from service.web.reader import Frame, Place, Reader
+
+log = logging.getLogger("callsheet.live")
+
+PAGE = 200
+"""Events read from the database at once."""
+RECENT_LIMIT_BYTES = 512 * 1024
+"""Of the last frames, for readers that have just caught up; half of what may wait for one of them."""
+REPLAYS = 4
+"""Readers that read from the database at once: a crowd that returns may not take it from the callers."""
+SLICE = 256
+"""Readers served before anybody else in the process has a turn."""
+POLL_S = 0.5
+"""What other processes wrote rings no bell here."""
+BEAT_S = 15.0
+PAUSE_LIMIT_S = 5.0
+
+
+class Hub:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._readers: set[Reader] = set()
+        self._aboard: dict[str, set[Reader]] = {}
+        """By app: those that have caught up."""
+        self._recent: deque[Frame] = deque()
+        self._recent_bytes = 0
+        self._at: Place = (0, 0)
+        """Everything up to here was handed out."""
+        self._floor: Place = (0, 0)
+        """Everything after it and up to `_at` is among the recent frames."""
+        self._tasks: list[asyncio.Task[None]] = []
+        """Tail and timer, while there are readers."""
+        self._replaying = asyncio.Semaphore(REPLAYS)
+        self.closed = False
+
+    @property
+    def reader_count(self) -> int:
+        return len(self._readers)
+
+    def add(self, reader: Reader) -> None:
+        self._readers.add(reader)
+        if self.closed:
+            reader.end()
+
+    def remove(self, reader: Reader) -> None:
+        self._readers.discard(reader)
+        reader.leave()
+        aboard = self._aboard.get(reader.app_id)
+        if aboard is not None:
+            aboard.discard(reader)
+            if not aboard:
+                del self._aboard[reader.app_id]
+        if not self._readers:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = []
+
+    async def close(self) -> None:
+        """Every stream ends now; their readers come back to whoever is there then."""
+        self.closed = True
+        for reader in tuple(self._readers):
+            reader.end()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- a reader catches up ---
+
+    async def catch_up(self, reader: Reader) -> None:
+        try:
+            while not reader.over and (reader.behind or not self._board(reader)):
+                async with self._replaying:
+                    end, rows = await self._parts.db.read(lambda sql: _page(sql, reader.app_id, reader.place))
+                frames = [_frame(row) for row in rows]
+                reader.behind = len(rows) >= PAGE
+                last = frames[-1].place if frames else end
+                reader.place = last if reader.behind else max(end, last)
+                await reader.write([f.data for f in frames if _chosen(reader.patterns, f)])
+        except Exception as error:
+            _failed("live.replay_failed", error)
+            reader.end()  # it comes back by itself
+
+    def _board(self, reader: Reader) -> bool:
+        """Without a pause inside: between what the reader is given here and what the hub reads next there is no gap."""
+        if not self._tasks:
+            self._at = self._floor = reader.place
+            self._recent.clear()
+            self._recent_bytes = 0
+            self._tasks = [
+                asyncio.create_task(self._tail(), name="live tail"),
+                asyncio.create_task(self._beats(), name="live beats"),
+            ]
+        elif reader.place < self._floor:
+            return False
+        reader.push([f for f in self._recent if f.app_id == reader.app_id and _chosen(reader.patterns, f)])
+        reader.place = max(reader.place, self._at)
+        self._aboard.setdefault(reader.app_id, set()).add(reader)
+        return True
+
+    # --- the hub itself ---
+
+    async def _tail(self) -> None:
+        errors = 0
+        while True:
+            self._parts.happened.clear()
+            try:
+                rows = await self._parts.db.read(lambda sql: journal.feed(sql, None, self._at, PAGE))
+                errors = 0
+                await self._hand_out([_frame(row) for row in rows])
+                if len(rows) >= PAGE:
+                    continue
+            except Exception as error:
+                # Nothing is lost: the place stands, and the next round reads from there.
+                errors += 1
+                _failed("live.tail_failed", error)
+                await asyncio.sleep(min(0.1 * 2**errors, PAUSE_LIMIT_S))
+                continue
+            await _ring(self._parts.happened, POLL_S)
+
+    async def _hand_out(self, frames: Sequence[Frame]) -> None:
+        if not frames:
+            return
+        self._remember(frames)
+        by_app: dict[str, list[Frame]] = {}
+        for frame in frames:
+            by_app.setdefault(frame.app_id, []).append(frame)
+        for app_id, of_app in by_app.items():
+            chosen: dict[tuple[str, ...], list[Frame]] = {}
+            for count, reader in enumerate(tuple(self._aboard.get(app_id, ())), 1):
+                if reader.patterns not in chosen:
+                    chosen[reader.patterns] = [f for f in of_app if _chosen(reader.patterns, f)]
+                reader.push(chosen[reader.patterns])
+                if count % SLICE == 0:
+                    await asyncio.sleep(0)
+
+    def _remember(self, frames: Sequence[Frame]) -> None:
+        self._at = frames[-1].place
+        self._recent.extend(frames)
+        self._recent_bytes += sum(len(f.data) for f in frames)
+        while self._recent_bytes > RECENT_LIMIT_BYTES:
+            oldest = self._recent.popleft()
+            self._recent_bytes -= len(oldest.data)
+            self._floor = oldest.place
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await self.beat(asyncio.get_running_loop().time())
+
+    async def beat(self, now_s: float) -> None:
+        for count, reader in enumerate(tuple(self._readers), 1):
+            reader.beat(now_s)
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+
+
+def _page(sql: Connection, app_id: str, after: Place) -> tuple[Place, Sequence[Any]]:
+    """The end first: a page that is not full then holds everything up to it."""
+    end = journal.feed_end(sql)
+    return end, journal.feed(sql, app_id, after, PAGE)
+
+
+def _frame(row: Any) -> Frame:
+    """The stored notice is one line of JSON, so it is one line of data."""
+    place = (row.xact, row.id)
+    head = f"id: {feed.place(*place)}\nevent: {row.type}\ndata: ".encode()
+    return Frame(place, row.app_id, row.type, b"%b%b\n\n" % (head, bytes(row.body)))
+
+
+def _chosen(patterns: tuple[str, ...], frame: Frame) -> bool:
+    return not patterns or wants(patterns, frame.type)
+
+
+async def _ring(bell: asyncio.Event, pause_s: float) -> None:
+    try:
+        async with asyncio.timeout(pause_s):
+            await bell.wait()
+    except TimeoutError:
+        pass
+
+
+def _failed(name: str, error: Exception) -> None:
+    known = isinstance(error, Unavailable)
+    level = logging.WARNING if known else logging.ERROR
+    log.log(level, name, exc_info=None if known else error, extra={"reason": str(error)[:200]})

@@ -1,0 +1,121 @@
+"""Many tasks at once, as if ordered and accepted before: written by the store's own statements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from service.domain.ids import EPOCH_MS, Ids
+from service.domain.lifecycle import State
+from service.domain.task import Outcome, Submission, Task
+from service.signing import CallbackTokens
+from service.store import tasks
+from service.store.database import Database, Tx
+
+CHUNK = 5_000
+ORDER = orjson.dumps(
+    {"model": "seedance-1-0-pro-250528", "prompt": "a paper boat sets out on a rainy street", "duration": 5}
+).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    task_id: int
+    submission_id: int
+    remote_id: str
+
+
+def _task(at: int) -> Task:
+    return Task(
+        id=0,
+        app_id="default",
+        state=State.QUEUED,
+        reason=None,
+        sequence=1,
+        model="seedance-1-0-pro-250528",
+        provider="ark",
+        submission_id=0,
+        remote_id="",
+        order=ORDER,
+        metadata="{}",
+        result=None,
+        tokens=None,
+        estimated_tokens=246_840,
+        error=None,
+        flags=None,
+        created_at=at,
+        updated_at=at,
+        news_at=at,
+        ended_at=None,
+        deadline_at=at + 172_800_000,
+        place_at=None,
+        poll_at=at + 300_000,
+        tries=1,
+        asks=0,
+        polls=0,
+        missing=0,
+        missing_at=None,
+        receipts=0,
+    )
+
+
+async def seed(db: Database, count: int, at: int, poll_at: int | None = None, state: State = State.QUEUED) -> list[Seeded]:
+    """`poll_at` for stale ones; an ended state for tasks nobody asks about."""
+    made: list[Seeded] = []
+    names = Ids(lambda: max(at, EPOCH_MS), lambda: 0.5)
+    base = _task(at)
+
+    def chunk(tx: Tx, many: int) -> None:
+        rows: list[Task] = []
+        subs: list[Submission] = []
+        for _ in range(many):
+            task_id, sub_id = names.new(), names.new()
+            remote_id = f"cgt-{task_id}"
+            open_at = poll_at if poll_at is not None else base.poll_at if state is State.QUEUED else None
+            rows.append(replace(base, id=task_id, submission_id=sub_id, remote_id=remote_id, poll_at=open_at, state=state))
+            subs.append(
+                Submission(
+                    sub_id,
+                    task_id,
+                    "default",
+                    1,
+                    "ark",
+                    "default",
+                    "http://127.0.0.1:1",
+                    Outcome.ACCEPTED,
+                    remote_id,
+                    None,
+                    at,
+                    at,
+                    None,
+                )
+            )
+            made.append(Seeded(task_id, sub_id, remote_id))
+        tasks.add(tx, rows, [], [])
+        tasks.add_submissions(tx, subs)
+
+    for start in range(0, count, CHUNK):
+        many = min(CHUNK, count - start)
+        await db.write(lambda tx, many=many: chunk(tx, many))
+    return made
+
+
+def callbacks(tokens: CallbackTokens, seeded: Sequence[Seeded], status: str) -> list[tuple[str, bytes]]:
+    """(path, body) as Ark sends them."""
+    out = []
+    for s in seeded:
+        body: dict[str, object] = {
+            "id": s.remote_id,
+            "model": "seedance-1-0-pro-250528",
+            "status": status,
+            "created_at": 1,
+            "updated_at": 2,
+        }
+        if status == "succeeded":
+            body |= {
+                "content": {"video_url": f"https://v.test/{s.remote_id}.mp4"},
+                "usage": {"completion_tokens": 246_840},
+                "seed": 7,
+            }
+        out.append((f"/callbacks/ark/{tokens.mint('ark', s.submission_id)}", orjson.dumps(body)))
+    return out
