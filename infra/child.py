@@ -38,7 +38,7 @@ class Service:
         self.log = LOG.open("a+")
         self.began = self.log.tell()
         environment = os.environ | {"HOST": host, "PORT": str(port)}
-        environment.setdefault("CALLSHEET_EGRESS_ALLOW", "127.0.0.0/8")  # the demo's receiver lives on this machine
+        environment.setdefault("CALLSHEET_EGRESS_ALLOW", "127.0.0.0/8,::1/128")  # the demo's receiver lives on this machine
         database = environment.setdefault("CALLSHEET_DATABASE_URL", "sqlite:///var/callsheet.db")
         self.keys = (
             ROOT / (Path(database.removeprefix("sqlite:///")).parent if database.startswith("sqlite") else "var") / "keys.json"

@@ -6,6 +6,7 @@ It speaks to the service as any caller and any subscriber would, over HTTP alone
 import argparse
 import json
 import os
+import secrets
 import signal
 import sys
 import time
@@ -26,19 +27,18 @@ ORDER = {
     "duration": 5,
     "metadata": {"demo": "yes"},
 }
-RECEIVER = "/sandbox/receiver/demo"
 
 
 def demo(service: Service) -> bool:
     """One order, from its acceptance to a notice whose signature the receiver has verified."""
-    if not service.answers(RECEIVER):
+    if not service.answers("/sandbox/receiver/demo"):
         print(PAID)
         return False
-    service.ask("PUT", RECEIVER, {"secret": subscribe(service)})
+    receiver = subscribe(service)
     began = time.monotonic()
     task = service.ask("POST", "/v1/tasks", ORDER)
     print(f"One demo order, {task['id']}:\n")
-    for line, fine in happenings(service, task["id"]):
+    for line, fine in happenings(service, task["id"], receiver):
         print(f"  {time.monotonic() - began:5.1f} s  {line}", flush=True)
         if fine is not None:
             return fine
@@ -47,28 +47,38 @@ def demo(service: Service) -> bool:
 
 
 def subscribe(service: Service) -> str:
-    """The secret of the demo's one subscription. It is shown once, so it is kept: many runs need no more than one, and
-    a notice that a killed run still owes finds its receiver in the next."""
-    target = service.url + RECEIVER
+    """The path of a receiver that knows its secret. The secret is shown once, so it is kept: many runs need no more than
+    one subscription, and a notice that a killed run still owes finds its receiver in the next."""
     kept = service.keys.with_name("demo.json")
-    match json.loads(kept.read_text()) if kept.exists() else None:
-        case {"id": str(id), "target": str(known), "secret": str(secret)} if known == target:
-            if service.answers(f"/v1/subscriptions/{id}"):
-                return secret
-    wanted = {"channel": "webhook", "target": target, "filter": {"metadata": ORDER["metadata"]}, "label": "demo"}
-    made = service.ask("POST", "/v1/subscriptions", wanted)
-    kept.touch(mode=0o600)
-    kept.write_text(json.dumps({"id": made["id"], "target": target, "secret": made["secret"]}))
-    return str(made["secret"])
+    demo = json.loads(kept.read_text()) if kept.exists() else None
+    if demo is None or not service.answers(f"/v1/subscriptions/{demo['id']}"):
+        receiver = f"/sandbox/receiver/demo-{secrets.token_hex(3)}"
+        wanted = {
+            "channel": "webhook",
+            "target": service.url + receiver,
+            "filter": {"metadata": ORDER["metadata"]},
+            "label": "demo",
+        }
+        made = service.ask("POST", "/v1/subscriptions", wanted)
+        demo = {"id": made["id"], "receiver": receiver, "secret": made["secret"], "at": service.url}
+    elif demo["at"] != service.url:
+        service.ask("PATCH", f"/v1/subscriptions/{demo['id']}", {"target": service.url + demo["receiver"]})
+        demo["at"] = service.url
+    fresh = kept.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(demo))
+    fresh.replace(kept)  # whole or not at all, whenever we are killed
+    service.ask("PUT", demo["receiver"], {"secret": demo["secret"]})
+    return str(demo["receiver"])
 
 
-def happenings(service: Service, task_id: str) -> Iterator[tuple[str, bool | None]]:
+def happenings(service: Service, task_id: str, receiver: str) -> Iterator[tuple[str, bool | None]]:
     """What becomes of the task and of its notices, each thing once. The last one says whether all went well."""
     seen: set[str] = set()
     ending = None
     give_up = time.monotonic() + ORDER_WITHIN_S
     while time.monotonic() < give_up:
-        notices = notices_of(service.ask("GET", RECEIVER), task_id)
+        notices = notices_of(service.ask("GET", receiver), task_id)
         for state in ("created", *states_of(service.ask("GET", f"/v1/tasks/{task_id}/timeline"))):
             if state not in seen:
                 seen.add(state)

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.accounts import Accounts, Desk
 from service.channels.registry import CHANNELS
+from service.domain.admission import Caps
 from service.domain.catalog import Catalog
 from service.domain.errors import Unavailable
 from service.domain.ids import Ids
@@ -22,7 +23,7 @@ from service.loops import Loops
 from service.parts import Parts
 from service.providers.base import Account, Callbacks
 from service.providers.registry import GATEWAYS
-from service.sandbox import BASE_URLS, create_sandbox
+from service.sandbox import BASE_URLS, SandboxSettings, create_sandbox
 from service.sandbox.app import ROOT as SANDBOX_ROOT
 from service.settings import Settings
 from service.signing import CallbackTokens, Seal, new_secret
@@ -31,12 +32,16 @@ from service.store.database import Database, inside_transaction
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
 from service.web.guard import DEFAULT_APP, Guard
-from service.web.site import site
+from service.web.site import Front, site
 
 log = logging.getLogger("callsheet.app")
 
+DEMO_WORLD = SandboxSettings(queue_s=0.4, run_s=1.0)
+"""Long enough to watch, short enough not to wait for."""
 SANDBOX_PACE = Pace(queued_s=5, running_s=5, widen=1.3, cap_s=60)
 """The sandbox's jobs take seconds; its silence means something much sooner."""
+PATIENCE_CAP_S = 300.0
+"""Where an operator names the first pause (`quiet_s`), the later ones widen up to this, or stay as long as the first."""
 
 
 def clock_ms() -> int:
@@ -57,9 +62,12 @@ def accounts(settings: Settings) -> Accounts:
         base_url = a.base_url or gateway.base_url
         assert base_url is not None, "settings ask for it"
         callbacks = None if a.callbacks is None else Callbacks(a.callbacks)
-        desks.append(Desk(Account(a.provider, a.name, base_url, a.api_key, callbacks, a.options), gateway))
+        facts = gateway.facts
+        caps = Caps(a.in_flight or facts.in_flight, a.per_minute or facts.per_minute)
+        pace = None if a.quiet_s is None else Pace(a.quiet_s, a.quiet_s, widen=1.3, cap_s=max(a.quiet_s, PATIENCE_CAP_S))
+        desks.append(Desk(Account(a.provider, a.name, base_url, a.api_key, callbacks, a.options), gateway, pace, caps))
     if settings.sandboxed:
-        base_url = f"http://127.0.0.1:{settings.port}{BASE_URLS['sandbox']}"
+        base_url = f"{settings.own_url}{BASE_URLS['sandbox']}"
         desks.append(Desk(Account("sandbox", "default", base_url, "sandbox"), GATEWAYS["sandbox"], SANDBOX_PACE))
     if settings.route:
         desks = [d for name in settings.route for d in desks if d.account.provider == name]
@@ -79,6 +87,7 @@ def make_parts(settings: Settings, db: Database) -> Parts:
         catalog=catalog.extended(settings.config) if settings.config else catalog,
         channels=CHANNELS,
         public_url=settings.public_url,
+        keep=settings.keep,
     )
 
 
@@ -139,6 +148,11 @@ class App:
         await running.__aexit__(None, None, None)
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def hang_up(self) -> None:
+        """Streams have no end of their own: they are ended before a server waits for its connections."""
+        if isinstance(self._site, Front):
+            await self._site.hub.close()
+
     @asynccontextmanager
     async def run(self) -> AsyncIterator[Service]:
         settings = self._settings
@@ -154,7 +168,7 @@ class App:
             await prepare(parts)
             loops = Loops(parts) if self._with_loops else None
             service = Service(parts, loops)
-            sandbox = create_sandbox() if settings.sandboxed and self._web else None
+            sandbox = create_sandbox(DEMO_WORLD) if settings.sandboxed and self._web else None
             mounts = [Mount(SANDBOX_ROOT, sandbox)] if sandbox is not None else []
             if self._web:
                 self._site = site(parts, Guard(parts, settings.admin_key), service.ready, mounts)

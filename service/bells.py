@@ -22,6 +22,8 @@ class Tray(Generic[Work]):
         """A loop of this process empties it; otherwise nothing may be leased into it."""
         self.under_way = 0
         """Taken out and not finished; it counts against the limit."""
+        self.full: frozenset[int] = frozenset()
+        """For whom nothing more may be put in: their own share of this process's memory is used up."""
 
     def room(self) -> int:
         return max(0, self._limit - len(self._work) - self.under_way) if self.open else 0

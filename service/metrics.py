@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from service.ledger import Ledger
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 
 
@@ -20,6 +22,13 @@ class Metrics:
         self._latency = Histogram("callsheet_attempt_seconds", "Time of one attempt", ["channel"], buckets=SECONDS, registry=r)
         self._refused = Counter("callsheet_refused_callbacks", "Callbacks refused at the door", ["why"], registry=r)
         self._lag = Gauge("callsheet_loop_pulse_seconds", "Since the last round of a loop", ["loop"], registry=r)
+        self._accounts = Counter(
+            "callsheet_account_events",
+            "What became of submissions, callbacks and questions of each account",
+            ["provider", "account", "what"],
+            registry=r,
+        )
+        self.ledger = Ledger(lambda provider, account, what, count: self._accounts.labels(provider, account, what).inc(count))
         self._waiting = Gauge("callsheet_group_waiting", "Operations that wait for a commit", registry=r)
 
     def recorded(self, source: str, verdict: str, provider: str) -> None:

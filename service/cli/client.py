@@ -124,6 +124,8 @@ class Ask:
             if not answer.is_success:
                 answer.read()
                 raise refused(answer)
+            if not answer.headers.get("content-type", "").startswith(headers["Accept"]):
+                raise Trouble("That is not what was asked for", f"{path} gives no {headers['Accept']} here", kind="foreign")
             yield answer
 
     def _answer(

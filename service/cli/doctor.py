@@ -191,8 +191,12 @@ def _keys(env: Mapping[str, str], settings: Settings) -> Iterator[Check]:
 
 
 def _public_url(settings: Settings, desks: list[Desk]) -> Check:
-    called = [d.account.provider for d in desks if d.callbacks is not Callbacks.NONE and d.account.provider != "sandbox"]
     url = settings.public_url
+    called = [
+        desk.account.provider
+        for desk in desks
+        if desk.callbacks is not Callbacks.NONE and not _private(urlsplit(desk.account.base_url).hostname or "")
+    ]
     if not called:
         return Check("public url", FINE, f"{url}; no provider from outside has to reach it")
     if _private(urlsplit(url).hostname or ""):

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from service.cli import tables
+from service.cli.client import Trouble
 from service.cli.verb import Out, verb
+from service.settings import load, shown
 
 Host = Annotated[str | None, typer.Option(help="Default: HOST, or 127.0.0.1.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Default: PORT, or 8000.")]
@@ -31,17 +33,24 @@ def serve(
     \b
     callsheet serve --port 8000
     """
+    said = {"HOST": host, "PORT": port}
+    env = {**os.environ, **{name: str(value) for name, value in said.items() if value is not None}}
+    settings = load(env)
+    if no_loops and settings.sqlite_path is not None:
+        raise Trouble("SQLite holds one process", "so it has to run the loops: leave out --no-loops, or use PostgreSQL")
     from service.cli import serving
 
-    said = {"HOST": host, "PORT": port}
-    serving.serve({**os.environ, **{k: str(v) for k, v in said.items() if v is not None}}, not no_loops, out)
+    serving.serve(settings, env, not no_loops, out)
 
 
 def work(out: Out) -> None:
     """Run the loops alone, beside any number of `serve` (PostgreSQL). SIGTERM lets it finish what is under way."""
+    settings = load(os.environ)
+    if settings.sqlite_path is not None:
+        raise Trouble("SQLite holds one process", "`callsheet serve` runs its loops; workers of their own need PostgreSQL")
     from service.cli import serving
 
-    serving.work(os.environ, out)
+    serving.work(settings, out)
 
 
 def migrate(
@@ -60,11 +69,11 @@ def migrate(
 
 def settings(out: Out) -> None:
     """Print what is set, secrets masked; every wrong variable at once."""
-    from service.settings import load, shown
-
     rows = shown(os.environ, load(os.environ, make_keys=False))
     document = [{"name": name, "value": value, "meaning": meaning} for name, value, meaning in rows]
-    out.show({"object": "list", "data": document, "next": None}, tables.table(("variable", "value", "meaning"), rows))
+    out.show(
+        {"object": "list", "data": document, "next": None}, tables.table(("variable", "value", "meaning"), rows, limit=200)
+    )
 
 
 def doctor(out: Out) -> int:
@@ -98,8 +107,8 @@ def sandbox(
     \b
     callsheet sandbox --port 8099 --rate lose=0.3 --rate fail=0.1
     """
+    from service.cli.listening import listener
     from service.cli.orders import labels
-    from service.cli.serving import listener
     from service.sandbox import BASE_URLS, SandboxSettings, serve
 
     calling = SandboxSettings().callbacks | set(calls or ())

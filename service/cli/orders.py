@@ -160,13 +160,17 @@ def show(
     out: Out,
     name: Annotated[str, typer.Argument(metavar="ID", callback=plain, help="task_…, sub_… or msg_… (a delivery)")],
     timeline: Annotated[bool, typer.Option("--timeline", help="Everything that happened to a task.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Why a task is where it is, and what happens next.")] = False,
 ) -> None:
     """Look at one task, subscription or delivery.
 
     \b
     callsheet show task_… --timeline
     """
-    match name.partition("_")[0], timeline:
+    match name.partition("_")[0], timeline or explain:
+        case "task", True if explain:
+            document = ask.get(f"/v1/tasks/{name}/explain")
+            out.show(document, tables.pairs({k: v for k, v in document.items() if k != "object"}))
         case "task", True:
             document = ask.get(f"/v1/tasks/{name}/timeline")
             out.show(document, [tables.happened(entry) for entry in document["data"]])
@@ -180,7 +184,7 @@ def show(
             document = ask.get(f"/v1/deliveries/{name}")
             out.show(document, tables.delivery(document))
         case _:
-            raise typer.BadParameter("is no task_…, sub_… or msg_…, or has no timeline", param_hint="ID")
+            raise typer.BadParameter("is no task_…, sub_… or msg_…; only tasks have a timeline", param_hint="ID")
 
 
 def cancel(ask: Ask, out: Out, task: Annotated[str, typer.Argument(metavar="TASK", callback=plain)]) -> None:

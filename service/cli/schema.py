@@ -17,22 +17,28 @@ from service.store.sqlite import lock_file
 def migrate(env: Mapping[str, str], change: bool) -> tuple[str | None, str]:
     """(where it was, the head)."""
     settings = load(env, make_keys=False)
-    if settings.sqlite_path is None:
-        try:
-            return asyncio.run(_postgres(settings.database_url, change)), migrations.head()
-        except (SQLAlchemyError, OSError) as error:
-            raise told(translated(error)) from None
-    path = settings.sqlite_path
-    if not change and not Path(path).exists():
-        return None, migrations.head()
+    try:
+        if settings.sqlite_path is None:
+            before = asyncio.run(_postgres(settings.database_url, change))
+        else:
+            before = _sqlite(settings.sqlite_path, change)
+    except (SQLAlchemyError, OSError) as error:
+        raise told(translated(error)) from None
+    return before, migrations.head()
+
+
+def _sqlite(path: str, change: bool) -> str | None:
+    there = Path(path).exists()
+    if not there and not change:
+        return None
     lock = lock_file(path)
     try:
-        before = migrations.at_sqlite(path) if Path(path).exists() else None
+        before = migrations.at_sqlite(path) if there else None
         if change:
             migrations.to_head_sqlite(path)
+        return before
     finally:
         os.close(lock)
-    return before, migrations.head()
 
 
 async def _postgres(url: str, change: bool) -> str | None:

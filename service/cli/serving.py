@@ -15,7 +15,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.app import App
-from service.cli.client import Trouble
+from service.cli.listening import cannot_listen, listener
 from service.cli.verb import Out, told
 from service.domain.errors import ConfigError, Unavailable
 from service.log import configure
@@ -35,9 +35,9 @@ EXPECTED = (ConfigError, Unavailable, OSError, SQLAlchemyError)
 
 
 class Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, app: App, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._told = started
+        self._app, self._told = app, started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         theirs = logging.getLogger("uvicorn.error")
@@ -52,13 +52,14 @@ class Server(uvicorn.Server):
         freeze()
         self._told()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._app.hang_up()
+        await super().shutdown(sockets)
 
-def serve(env: Mapping[str, str], loops: bool, out: Out) -> None:
-    configure()
-    settings = load(env)
-    if not loops and settings.sqlite_path is not None:
-        raise Trouble("SQLite holds one process", "so it has to run the loops: leave out --no-loops, or use PostgreSQL")
+
+def serve(settings: Settings, env: Mapping[str, str], loops: bool, out: Out) -> None:
     with listener(settings.host, settings.port) as listening:
+        configure()
         port = listening.getsockname()[1]
         if settings.port == 0:
             settings = load({**env, "PORT": str(port)})
@@ -81,7 +82,7 @@ def serve(env: Mapping[str, str], loops: bool, out: Out) -> None:
         more_files()
         url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
         signal.signal(signal.SIGTERM, _ended)  # uvicorn drains first and raises it then
-        server = Server(config, lambda: out.show({"object": "service", "url": url}, [f"Callsheet listens at {url}"]))
+        server = Server(app, config, lambda: out.show({"object": "service", "url": url}, [f"Callsheet listens at {url}"]))
         try:
             server.run([listening])
         except KeyboardInterrupt:
@@ -92,11 +93,8 @@ def serve(env: Mapping[str, str], loops: bool, out: Out) -> None:
         raise app.failure if not isinstance(app.failure, EXPECTED) else told(app.failure)
 
 
-def work(env: Mapping[str, str], out: Out) -> None:
+def work(settings: Settings, out: Out) -> None:
     configure()
-    settings = load(env)
-    if settings.sqlite_path is not None:
-        raise Trouble("SQLite holds one process", "`callsheet serve` runs its loops; workers of their own need PostgreSQL")
     more_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_work(settings, out))
@@ -125,23 +123,6 @@ async def _work(settings: Settings, out: Out) -> None:
         await stopping.wait()
     finally:
         await running.__aexit__(None, None, None)
-
-
-def listener(host: str, port: int) -> socket.socket:
-    """Taken before anything else is: a busy port is the likeliest hindrance."""
-    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind((host, port))
-    except OSError as error:
-        taken.close()
-        raise cannot_listen(host, port, error) from None
-    return taken
-
-
-def cannot_listen(host: str, port: int, error: OSError) -> Trouble:
-    advice = "If a Callsheet runs there, use or end that one; or choose another port with --port or PORT"
-    return Trouble(f"Cannot listen on {host}, port {port}", f"{error.strerror or error}. {advice}", kind="listen")
 
 
 def freeze() -> None:

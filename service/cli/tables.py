@@ -10,27 +10,31 @@ CELL = 60
 """Characters of one cell: a prompt or an address may be thousands long."""
 
 
-def clean(value: Any, limit: int = 2_000) -> str:
+WHOLE = 2_000
+"""Where there is a line for each thing."""
+
+
+def clean(value: Any, limit: int = WHOLE) -> str:
     text = "".join(c if c.isprintable() else " " for c in str(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def cell(value: Any) -> str:
+def cell(value: Any, limit: int = CELL) -> str:
+    if value in (None, "", [], {}):
+        return "-"
     match value:
-        case None | "" | [] | {}:
-            return "-"
         case bool():
             return "yes" if value else "no"
         case list():
-            return clean(", ".join(map(str, value)), CELL)
+            return clean(", ".join(map(str, value)), limit)
         case dict():
-            return clean(" ".join(f"{k}={cell(v)}" for k, v in value.items()), CELL)
+            return clean(" ".join(f"{k}={cell(v)}" for k, v in value.items()), limit)
         case _:
-            return clean(value, CELL)
+            return clean(value, limit)
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "Nothing here.") -> list[str]:
-    lines = [[cell(value) for value in row] for row in rows]
+def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "Nothing here.", limit: int = CELL) -> list[str]:
+    lines = [[cell(value, limit) for value in row] for row in rows]
     if not lines:
         return [empty]
     lines.insert(0, [title.upper() for title in titles])
@@ -42,11 +46,7 @@ def pairs(values: Mapping[str, Any]) -> list[str]:
     """What is there, one thing a line."""
     shown = {name: value for name, value in values.items() if value not in (None, "", [], {})}
     width = max((len(name) for name in shown), default=0)
-    return [f"{name.ljust(width)}  {_whole(value)}" for name, value in shown.items()]
-
-
-def _whole(value: Any) -> str:
-    return clean(value) if isinstance(value, str) else cell(value)
+    return [f"{name.ljust(width)}  {cell(value, WHOLE)}" for name, value in shown.items()]
 
 
 def more(page: Mapping[str, Any]) -> list[str]:

@@ -72,8 +72,10 @@ def feed(ask: Ask, out: Out, events: str | None, count: int | None) -> None:
         try:
             with ask.stream("/v1/events", headers, SILENCE_S, events=events) as answer:
                 out.note(f"Listening at {ask.url}; Ctrl-C ends it.")
-                for name, kind, data in frames(answer.iter_lines()):
-                    place, failed = name, 0
+                for name, kind, data in frames(lines(answer.iter_bytes())):
+                    place, failed = name or place, 0
+                    if not data:
+                        continue
                     say(out, name, kind, json.loads(data))
                     heard += 1
                     if heard == count:
@@ -103,8 +105,17 @@ def say(out: Out, place: str, kind: str, notice: Any) -> None:
     typer.echo(tables.clean(line, 300))
 
 
+def lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """By line feeds alone: a prompt may hold characters that other readers take for the end of a line."""
+    left = b""
+    for chunk in chunks:
+        *whole, left = (left + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace").removesuffix("\r")
+
+
 def frames(lines: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Server-sent events: (id, event, data). Comments, the heartbeats among them, say nothing."""
+    """Server-sent events: (id, event, data); without data it only says where we are. Comments say nothing at all."""
     given: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")
@@ -113,6 +124,6 @@ def frames(lines: Iterable[str]) -> Iterator[tuple[str, str, str]]:
                 value = value.removeprefix(" ")
                 given[name] = f"{given[name]}\n{value}" if name == "data" and "data" in given else value
         else:
-            if "data" in given:
-                yield given.get("id", ""), given.get("event", ""), given["data"]
+            if given:
+                yield given.get("id", ""), given.get("event", ""), given.get("data", "")
             given = {}

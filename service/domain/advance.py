@@ -10,7 +10,17 @@ from enum import StrEnum
 from service.domain.errors import Category, TaskError
 from service.domain.instant import rfc3339
 from service.domain.lifecycle import SETTLED, State, Verdict, judge
-from service.domain.patience import DAY_MS, Terms, ask_at, forgotten, give_up_at, place_again_at
+from service.domain.patience import (
+    ASK_AGAIN_MS,
+    DAY_MS,
+    Terms,
+    ask_at,
+    forgotten,
+    give_up_at,
+    jittered,
+    place_again_at,
+    search_at,
+)
 from service.domain.report import (
     Accepted,
     Busy,
@@ -35,7 +45,14 @@ class Source(StrEnum):
     CALLBACK = "callback"
     POLL = "poll"
     CANCEL = "cancel"
+    OPERATOR = "operator"
     OWN = "own"
+
+
+ALONE_EVERY = 4
+"""Every fourth question about a silent task names it alone, should the provider's list be what is broken."""
+UNRESOLVED = "unknown_outcome_unresolved"
+"""Reason of a task that only its late callback or an operator can explain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +74,26 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A definite no that blames the account: another one may take the order."""
+    """Nothing was placed and the order is not the reason: another account may take it at once."""
 
-    error: TaskError
+    said: Rejected | NotSent | Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Unfound:
+    """The provider's list does not show an order whose answer got lost, or nothing that can only be it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Left out of an answer about many. That says nothing yet: lists hide things."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeverHappened:
+    """An operator looked at the provider: the order is not there."""
 
 
 News = (
@@ -70,6 +104,9 @@ News = (
     | NotSent
     | Busy
     | Unknown
+    | Unfound
+    | Unlisted
+    | NeverHappened
     | Unreadable
     | Missing
     | NoAnswer
@@ -114,10 +151,11 @@ def step(task: Task, submission: Submission | None, news: News, source: Source, 
         raise AssertionError(f"{type(news).__name__} needs a submission")
     match news:
         case Accepted(remote_id):
-            return _report(task, submission, Report(State.QUEUED, "queued", remote_id), source, now, terms, jitter)
+            made = _report(task, submission, Report(State.QUEUED, "queued", remote_id), source, now, terms, jitter)
+            return replace(made, task=_due(made.task, now)) if source is Source.OPERATOR and made.moved else made
         case Report():
             return _report(task, submission, news, source, now, terms, jitter)
-        case Rejected() | Again() | NotSent() | Unknown():
+        case Rejected() | Again() | NotSent() | Unknown() | NeverHappened():
             return _not_placed(task, submission, news, now, terms, jitter)
         case Busy() if source is Source.SUBMIT:
             return _not_placed(task, submission, news, now, terms, jitter)
@@ -126,6 +164,14 @@ def step(task: Task, submission: Submission | None, news: News, source: Source, 
             return _move(task, submission, State.CANCELLED, now, terms, jitter, error=error)
         case CancelTooLate():
             return Step(_due(task, now), submission, None)
+        case Unfound(reason):
+            return _unfound(task, submission, reason, now, terms)
+        case Unlisted() if task.state in SETTLED:
+            return Step(task, submission, None)
+        case Unlisted():  # to be asked about alone, at once
+            return Step(
+                replace(task, poll_at=now, asks=task.asks // ALONE_EVERY * ALONE_EVERY + ALONE_EVERY - 1), submission, None
+            )
         case Missing(reason):
             return _missing(task, submission, reason, now, terms, jitter)
         case Busy() | NoAnswer() | Refused() | Unreadable():
@@ -140,7 +186,9 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
     if report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED:
         sub = replace(sub, remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
     if sub.remote_id is not None and task.remote_id is None and task.state not in SETTLED:
-        task = replace(task, remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, place_at=None)
+        task = replace(
+            task, remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, account=sub.account, place_at=None
+        )
     if report.state is None:
         alert = Alert("provider.unknown_status", f"{sub.provider} said {report.word!r}, which nobody knows", report.word)
         return replace(_no_news(task, sub, source, now, terms, jitter), alert=alert)
@@ -151,6 +199,7 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
         case Verdict.CONFLICT:
             return _conflict(task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}")
         case Verdict.DUPLICATE | Verdict.LATE:
+            task = replace(task, missing=0, missing_at=None)  # it knows the task after all
             if source is Source.POLL:
                 return replace(_no_news(task, sub, source, now, terms, jitter), verdict=verdict)
             return Step(_armed(replace(task, news_at=now, asks=0), now, terms, jitter), sub, verdict)
@@ -202,27 +251,51 @@ def _not_placed(task: Task, sub: Submission, news: News, now: int, terms: Terms,
         case Rejected(error):
             sub = replace(sub, outcome=Outcome.REJECTED, reason=error.code, answered_at=now)
             return _move(task, sub, State.FAILED, now, terms, jitter, error=error)
-        case Again(error):
-            sub = replace(sub, outcome=Outcome.REJECTED, reason=error.code, answered_at=now)
-            return Step(_requeued(task, now, sub.reason), sub, None)
+        case Again(Rejected(error)):
+            return _again(task, sub, Outcome.REJECTED, error.code, now, now, error.code)
+        case Again(NotSent(reason)):
+            return _again(task, sub, Outcome.NOT_SENT, reason, now, now, "provider_unreachable")
+        case Again(Busy(reason)):
+            return _again(task, sub, Outcome.BUSY, reason, now, now, "provider_busy")
         case NotSent(reason):
-            sub = replace(sub, outcome=Outcome.NOT_SENT, reason=reason, answered_at=now)
-            return Step(_requeued(task, place_again_at(task.tries, now, jitter), "provider_unreachable"), sub, None)
+            at = place_again_at(task.tries, now, jitter)
+            return _again(task, sub, Outcome.NOT_SENT, reason, now, at, "provider_unreachable")
         case Busy(reason, retry_after_s):
-            sub = replace(sub, outcome=Outcome.BUSY, reason=reason, answered_at=now)
-            return Step(_requeued(task, place_again_at(task.tries, now, jitter, retry_after_s), "provider_busy"), sub, None)
+            at = place_again_at(task.tries, now, jitter, retry_after_s)
+            return _again(task, sub, Outcome.BUSY, reason, now, at, "provider_busy")
+        case NeverHappened():
+            return _again(task, sub, Outcome.NOT_SENT, "an operator: it never happened", now, now, None)
         case Unknown(reason):
             first = sub.outcome is Outcome.SENDING
             sub = replace(sub, outcome=Outcome.UNKNOWN, reason=reason, answered_at=now)
-            task = replace(task, reason="unknown_outcome", poll_at=give_up_at(sub.sent_at, task.deadline_at), updated_at=now)
+            look_at = search_at(0, sub.sent_at, now, terms.scans) or now
+            task = replace(task, reason="unknown_outcome", poll_at=look_at, asks=0, updated_at=now)
             alert = Alert("submission.unknown", f"{sub.provider} may or may not have the order: {reason}") if first else None
             return Step(task, sub, None, alert=alert)
         case _:
             raise AssertionError(f"{type(news).__name__} is no outcome of a submit")
 
 
-def _requeued(task: Task, place_at: int, reason: str | None) -> Task:
-    return replace(task, submission_id=None, provider=None, reason=reason, place_at=place_at, poll_at=None)
+def _again(task: Task, sub: Submission, outcome: Outcome, reason: str, now: int, place_at: int, why: str | None) -> Step:
+    """Back among the orders that wait to be placed."""
+    sub = replace(sub, outcome=outcome, reason=reason, answered_at=now)
+    task = replace(task, submission_id=None, provider=None, account=None, reason=why, place_at=place_at, poll_at=None, asks=0)
+    return Step(task, sub, None)
+
+
+def _unfound(task: Task, sub: Submission, reason: str, now: int, terms: Terms) -> Step:
+    """Looked for in vain. When looking makes no sense any more, a human has to say what happened, or news comes late."""
+    if sub.outcome is not Outcome.UNKNOWN or sub.id != task.submission_id or task.state in SETTLED:
+        return Step(task, sub, Verdict.LATE)
+    task = replace(task, asks=task.asks + 1)
+    at = search_at(task.asks, sub.sent_at, now, terms.scans)
+    if at is not None:
+        return Step(replace(task, poll_at=at), sub, None)
+    alert = Alert(
+        "submission.unknown", f"nobody knows whether {sub.provider} has the order, and an operator has to say: {reason}"
+    )
+    flagged = replace(task, reason=UNRESOLVED, poll_at=give_up_at(sub.sent_at, task.deadline_at), updated_at=now)
+    return Step(flagged, sub, None, alert=None if task.reason == UNRESOLVED else alert)
 
 
 def _unplaced(task: Task, sub: Submission | None, news: RanOut | Withdrawn, now: int, terms: Terms, jitter: float) -> Step:
@@ -252,6 +325,8 @@ def _no_news(task: Task, sub: Submission, source: Source, now: int, terms: Terms
         return Step(task, sub, None)
     if source is not Source.POLL:
         return Step(_due(task, now), sub, None)
+    if sub.outcome is Outcome.UNKNOWN:  # a look into the list that could not be had
+        return Step(replace(task, poll_at=now + jittered(ASK_AGAIN_MS, jitter)), sub, None)
     task = replace(task, asks=task.asks + 1)
     return Step(replace(task, poll_at=ask_at(terms.pace, task.state, task.news_at, task.asks, now, jitter)), sub, None)
 

@@ -114,7 +114,8 @@ def classify(
     *,
     hurried: bool = False,
 ) -> Decision:
-    """`attempt` is the number of the attempt that has just ended, from 1; `jitter` is a random number in [0, 1).
+    """`attempt` is the number of the attempt that has just ended, from 1, or from 1 again since it was last sent again on
+    request; `jitter` is a random number in [0, 1).
 
     Every attempt has its own number, the hurried one too: `hurried` says that one of the earlier attempts was that extra
     one. Only the first attempt can earn it, so a caller that forgets loses the step of 5 s and nothing else.

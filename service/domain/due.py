@@ -1,4 +1,4 @@
-"""Due: one delivery in a courier's hand, with what an attempt needs."""
+"""Due: one delivery in a courier's hand, with what an attempt needs. Parcel: what travels as one message."""
 
 from dataclasses import dataclass, field
 
@@ -12,11 +12,16 @@ class Due:
     app_id: str
     subscription_id: int
     version: int
-    event_id: int
+    """Of the subscription, when it was claimed: what couriers keep of older ones is old."""
     type: str
     at: int
     attempts: int
+    spent: int
     fence: int
     hurried: bool
     lease_until: int
     body: bytes = field(repr=False)
+
+
+Parcel = tuple[Due, ...]
+"""Deliveries of one subscription that are told in one message: one, or several folded into a digest. Never empty."""

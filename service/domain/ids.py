@@ -56,5 +56,6 @@ class Ids:
 
 
 def first_id_at(instant_ms: int) -> int:
-    """The lowest id that could have been drawn at that instant: time filters become id ranges."""
-    return max(0, instant_ms - EPOCH_MS) << _RANDOM_BITS
+    """The lowest id that could have been drawn at that instant: time filters become id ranges. An instant that no id will
+    ever reach is above all of them."""
+    return min(max(0, instant_ms - EPOCH_MS) << _RANDOM_BITS, (1 << 63) - 1)

@@ -1,7 +1,9 @@
 """Instants as text: RFC 3339 UTC, to the millisecond."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rfc3339(at: int) -> str:
@@ -24,4 +26,4 @@ def parse(text: str) -> int | None:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return None if parsed.tzinfo is None else int(parsed.timestamp() * 1000)
+    return None if parsed.tzinfo is None else (parsed - _EPOCH) // timedelta(milliseconds=1)  # a float would lose some

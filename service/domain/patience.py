@@ -25,6 +25,17 @@ SENDING_SLACK_MS = 30 * SECOND_MS
 TOKEN_LIVES_MS = 96 * HOUR_MS
 
 
+SEARCH_PAUSES_S = (20.0, 40.0, 120.0, 300.0, 900.0, 2_100.0)
+"""Between looks into the provider's list for an order whose answer got lost: its callback is usually faster, and after an
+hour in all nothing more will turn up there."""
+SHARED_MS = 10 * SECOND_MS
+"""Looks are rounded up to these: one look serves all that are lost, so they should come due together."""
+UNKNOWN_WINDOW_MS = HOUR_MS
+"""An order that neither a callback nor the list has explained by then is an operator's."""
+ASK_AGAIN_MS = MINUTE_MS
+"""When a look into the list could not be had."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How long silence is normal. Each question without news widens the next pause up to the cap."""
@@ -33,13 +44,17 @@ class Pace:
     running_s: float
     widen: float
     cap_s: float
+    called_back: bool = True
+    """News comes by itself: the first wait lasts until silence is abnormal. Otherwise until there is usually something."""
+    again_s: float | None = None
+    """After the first question; None: as before it."""
 
 
 CALLED_BACK = Pace(queued_s=300, running_s=240, widen=1.7, cap_s=3_600)
 """It calls back: five quiet minutes are abnormal, and a queue may be hours long."""
 ENDING_CALLED_BACK = Pace(queued_s=420, running_s=420, widen=1.7, cap_s=3_600)
 """It calls back only at the end: typical clips take 1–5 minutes."""
-ASKED = Pace(queued_s=25, running_s=15, widen=1.25, cap_s=300)
+ASKED = Pace(queued_s=25, running_s=15, widen=1.25, cap_s=300, called_back=False, again_s=15)
 """It never calls back: first look after 20–30 s, then every 10–30 s, widening."""
 
 
@@ -62,7 +77,19 @@ def ask_at(pace: Pace, state: State, news_at: int, asks: int, now: int, jitter: 
     base_s = pace.running_s if state is State.RUNNING else pace.queued_s
     if asks == 0:
         return max(now, news_at + int(base_s * SECOND_MS * (1 + 0.2 * jitter)))
-    return now + jittered(min(base_s * pace.widen ** min(asks, 40), pace.cap_s) * SECOND_MS, jitter)
+    again_s = base_s if pace.again_s is None else pace.again_s
+    return now + jittered(min(again_s * pace.widen ** min(asks, 40), pace.cap_s) * SECOND_MS, jitter)
+
+
+def search_at(searches: int, sent_at: int, now: int, scans: bool) -> int | None:
+    """When to look (again) for an order whose answer got lost. None: that makes no sense any more."""
+    end = sent_at + UNKNOWN_WINDOW_MS
+    if not scans:
+        return end if now < end else None
+    if searches >= len(SEARCH_PAUSES_S):
+        return None
+    at = (sent_at if searches == 0 else now) + int(SEARCH_PAUSES_S[searches] * SECOND_MS)
+    return max(now, -(-at // SHARED_MS) * SHARED_MS)
 
 
 def give_up_at(sent_at: int, deadline_at: int) -> int:

@@ -86,6 +86,12 @@ class Task:
     missing_at: int | None
     receipts: int
     """Receipts kept, so that a storm cannot fill the disk."""
+    account: str | None = None
+    """With the provider: who has it, or is being asked to take it."""
+    route: str = ""
+    """`provider/account` of all who may take it, in order, with spaces."""
+    rank: int = 9
+    """Among the app's waiting orders; smaller goes first."""
 
 
 def view(task: Task, public_url: str, raw: Callable[[str], Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ redirects, proxies, cookies, decompression, HTTP/2 and retries (but for the one 
 request leads where its caller said, once, and the answer arrives as it was sent.
 """
 
-from service.egress.answer import Over
+from service.egress.answer import HungUp, Over
 from service.egress.dial import BlockedAddress
 from service.egress.guard import Guard
 from service.egress.transport import Stats, Transport, exchange
 
-__all__ = ["BlockedAddress", "Guard", "Over", "Stats", "Transport", "exchange"]
+__all__ = ["BlockedAddress", "Guard", "HungUp", "Over", "Stats", "Transport", "exchange"]

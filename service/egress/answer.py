@@ -18,6 +18,10 @@ INTERIM_LIMIT = 8
 """Answers 1xx before the real one; more is a way to keep us waiting."""
 
 
+class HungUp(httpx.RemoteProtocolError):
+    """Not one byte of an answer: the connection failed, rather than whoever answers on it."""
+
+
 class Answer:
     """`started`: a byte has come. `complete`: no more is wanted. `keep`: the connection may carry another exchange."""
 
@@ -69,7 +73,11 @@ class Answer:
         if not self.complete and self._headed and not self._headers.keys() & {"content-length", "transfer-encoding"}:
             self.complete, self.keep = True, False
         if not self.complete:
-            raise httpx.RemoteProtocolError("closed in the middle of an answer" if self.started else "closed without an answer")
+            raise (
+                httpx.RemoteProtocolError("closed in the middle of an answer")
+                if self.started
+                else HungUp("closed without an answer")
+            )
 
     def release(self) -> None:
         """The parser and this hold each other: unless one lets go, every answer waits for the garbage collector."""

@@ -66,7 +66,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.Transport, transport)  # uvloop's are not of the class, only of the kind
-        self._wire.set_write_buffer_limits(0)  # pause_writing then means: not everything has left yet
+        # pause_writing then means: not everything has left yet. Not 0: TLS transports count from the mark on, not above it.
+        self._wire.set_write_buffer_limits(high=1, low=0)
 
     def pause_writing(self) -> None:
         self._writing = True

@@ -57,10 +57,9 @@ async def connect(address: str, port: int, tls: ssl.SSLContext | None, name: str
 
 
 async def dial(
-    place: Place, guard: Guard, resolve: Resolve, connect: Connect, tls: ssl.SSLContext, deadline: float
+    place: Place, guard: Guard, resolve: Resolve, connect: Connect, tls: ssl.SSLContext | None, deadline: float
 ) -> Connection:
     """A fresh connection to one of the place's addresses before the deadline, in the loop's time."""
-    context = tls if place.scheme == "https" else None
     try:
         async with asyncio.timeout_at(deadline):
             addresses = await _addresses(place, resolve)
@@ -75,7 +74,7 @@ async def dial(
         now = loop.time()
         try:
             async with asyncio.timeout_at(now + (deadline - now) / left):
-                return await connect(str(address), place.port, context, place.host)
+                return await connect(str(address), place.port, tls, place.host)
         except TimeoutError:
             failure = httpx.ConnectTimeout("not connected in time")
         except (OSError, ValueError, OverflowError) as error:

@@ -35,12 +35,12 @@ class Pool:
 
     def take(self, place: Place) -> Connection | None:
         """The one used last: the likeliest to be alive still."""
-        while kept := self._places.get(place):
-            connection = next(reversed(kept))
-            self.drop(connection)
-            if not connection.closed:
-                return connection
-        return None
+        kept = self._places.get(place)
+        if kept is None:
+            return None
+        connection = next(reversed(kept))
+        self.drop(connection)
+        return connection
 
     def keep(self, place: Place, connection: Connection) -> None:
         if len(self._places.get(place, ())) >= IDLE_PER_PLACE_LIMIT:

@@ -72,7 +72,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._guard, self._forbidden, self._connect = guard, forbidden, connect
         self._resolvers = () if resolve else (Resolver(RESOLVER_THREADS), Resolver(TRUSTED_RESOLVER_THREADS))
         self._resolve = (resolve, resolve) if resolve else self._resolvers
-        self._tls = tls or httpx.create_ssl_context()
+        self._tls = tls
         self._pool = Pool()
         self._open: set[Connection] = set()
         self._in_flight = 0
@@ -94,13 +94,19 @@ class Transport(httpx.AsyncBaseTransport):
         place, head = _place(request), _head(request)
         deadline = asyncio.get_running_loop().time() + limits.total_s
         self._in_flight += 1
+        stale = False
         try:
             if not request.extensions.get("fresh") and (kept := self._pool.take(place)):
                 try:
                     return await self._carry(kept, place, request, head, limits, deadline)
                 except Stale:
-                    pass  # nothing was received: once more, over a connection that cannot be stale
-            fresh = await self._dial(place, limits, deadline)
+                    stale = True  # nothing was received: once more, over a connection that cannot be
+            try:
+                fresh = await self._dial(place, limits, deadline)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                if stale:  # the first try was sent, so this must not pass for a request that never left
+                    raise httpx.ReadError("a kept connection was lost, and no other could be made") from error
+                raise
             return await self._carry(fresh, place, request, head, limits, deadline)
         finally:
             self._in_flight -= 1
@@ -115,8 +121,11 @@ class Transport(httpx.AsyncBaseTransport):
         return answer.reply()
 
     async def _dial(self, place: Place, limits: Limits, deadline: float) -> Connection:
+        if self._tls is None and place.scheme == "https":
+            self._tls = httpx.create_ssl_context()  # reads every root certificate: not before somebody needs them
+        tls = self._tls if place.scheme == "https" else None
         by = min(deadline, asyncio.get_running_loop().time() + limits.connect_s)
-        connection = await dial(place, self._guard, self._resolve[place.trusted], self._connect, self._tls, by)
+        connection = await dial(place, self._guard, self._resolve[place.trusted], self._connect, tls, by)
         if self._closed:
             connection.close()
             raise httpx.ConnectError("closed")

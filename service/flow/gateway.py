@@ -17,6 +17,8 @@ log = logging.getLogger("callsheet.gateway")
 ASK_TIMEOUT_S = 20.0
 """For a question: Ark answers in well under a second; longer is an outage, and asking again costs nothing."""
 CONNECT_S = 5.0
+LIST_LIMIT = 8 * 1024 * 1024
+"""Bytes of an answer about many: 500 tasks with two signed addresses each are more than a megabyte."""
 
 Outcome = TypeVar("Outcome")
 
@@ -40,13 +42,14 @@ async def place(parts: Parts, desk: Desk, request: httpx.Request) -> SubmitOutco
     return outcome
 
 
-async def ask(parts: Parts, desk: Desk, request: httpx.Request, read: Callable[[Reply], Outcome]) -> Outcome | NoAnswer:
+async def ask(
+    parts: Parts, desk: Desk, request: httpx.Request, read: Callable[[Reply], Outcome], cap: int = BODY_LIMIT
+) -> Outcome | NoAnswer:
     """A free request: on any connection, and no answer teaches us nothing."""
+    parts.metrics.ledger.add(*desk.key, "questions")
     request.extensions = {**request.extensions, "trusted": True}
     try:
-        reply = await exchange(
-            parts.transport, request, total_s=ASK_TIMEOUT_S, cap=BODY_LIMIT, connect_s=CONNECT_S, over="error"
-        )
+        reply = await exchange(parts.transport, request, total_s=ASK_TIMEOUT_S, cap=cap, connect_s=CONNECT_S, over="error")
     except httpx.HTTPError as error:
         return NoAnswer(_reason(error))
     return read(reply)

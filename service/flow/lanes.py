@@ -1,78 +1,142 @@
-"""Who is sent next: one lane per subscription, each with its own cap, all taking turns.
+"""Who is sent next in this process: one lane per subscription, each with its own cap, all taking turns.
 
-A lane that is slow fills up by itself and delays nobody; a full lane is named to the claim, which then passes over it.
-In memory only, and bounded: what does not fit stays due in the database.
+A lane that is slow fills up by itself and delays nobody. A lane proves itself before it may send several at once, and
+lanes in trouble share half of the workers: however many subscribers hang, the others find a free one. In memory only,
+and bounded: what does not fit goes back to the database, where it is due.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from service.domain.due import Due
+from service.domain.due import Due, Parcel
 
 CONCURRENCY = 4
 """Attempts under way to one subscription, unless it asks for another number."""
-WAITING = 200
-"""Deliveries that one lane holds in memory."""
+WORKERS = 256
+"""Attempts under way in this process."""
+WAITING = 100
+"""Parcels that one lane holds in memory."""
+WAITING_IN_TROUBLE = 2
+PROVEN = 10_000
+"""Subscriptions remembered as having answered with success last time."""
 
 
 @dataclass(slots=True)
 class Lane:
-    waiting: deque[Due] = field(default_factory=deque)
+    waiting: deque[Parcel] = field(default_factory=deque)
     in_flight: int = 0
     queued: bool = False
     """In the line of lanes that may send."""
-    cap: int = CONCURRENCY
+    cap: int = 1
+    troubled: bool = False
 
 
 class Lanes:
-    def __init__(self, waiting_limit: int = WAITING) -> None:
+    def __init__(self, workers: int = WORKERS, waiting_limit: int = WAITING) -> None:
         self._lanes: dict[int, Lane] = {}
         self._ready: deque[int] = deque()
+        self._ready_troubled: deque[int] = deque()
+        self._troubled_in_flight = 0
+        self._troubled_limit = max(1, workers // 2)
         self._waiting_limit = waiting_limit
+        self._proven: OrderedDict[int, int] = OrderedDict()
+        """With their caps."""
         self.waiting = 0
+        self.in_flight = 0
 
-    def put(self, due: Due) -> None:
-        lane = self._lanes.setdefault(due.subscription_id, Lane())
-        lane.waiting.append(due)
+    def put(self, parcel: Parcel) -> bool:
+        """False: its lane is full, and the parcel goes back."""
+        subscription_id = parcel[0].subscription_id
+        lane = self._lanes.get(subscription_id)
+        if lane is None:
+            lane = self._lanes[subscription_id] = Lane(cap=self._proven.get(subscription_id, 1))
+        if self._is_full(lane):
+            return False
+        lane.waiting.append(parcel)
         self.waiting += 1
-        self._line_up(due.subscription_id, lane)
+        self._line_up(subscription_id, lane)
+        return True
 
-    def next(self) -> Due | None:
+    def next(self) -> Parcel | None:
         """The oldest of the lane whose turn it is."""
-        if not self._ready:
+        if self._ready_troubled and self._troubled_in_flight < self._troubled_limit:
+            subscription_id = self._ready_troubled.popleft()
+        elif self._ready:
+            subscription_id = self._ready.popleft()
+        else:
             return None
-        subscription_id = self._ready.popleft()
         lane = self._lanes[subscription_id]
         lane.queued = False
-        due = lane.waiting.popleft()
+        parcel = lane.waiting.popleft()
         lane.in_flight += 1
+        self._troubled_in_flight += lane.troubled
+        self.in_flight += 1
         self.waiting -= 1
         self._line_up(subscription_id, lane)
-        return due
+        return parcel
 
-    def done(self, due: Due, cap: int | None = None) -> None:
-        """An attempt is over; `cap` as the subscription has it now."""
-        lane = self._lanes[due.subscription_id]
+    def done(self, subscription_id: int, worked: bool | None, cap: int | None = None) -> None:
+        """An attempt is over; None: there was none after all. `cap` as the subscription has it now."""
+        lane = self._lanes[subscription_id]
+        self._troubled_in_flight -= lane.troubled
         lane.in_flight -= 1
-        lane.cap = cap or CONCURRENCY
-        self._line_up(due.subscription_id, lane)
-        if not lane.waiting and not lane.in_flight:
-            del self._lanes[due.subscription_id]
+        self.in_flight -= 1
+        if worked is not None:
+            if lane.troubled is worked:
+                self._turn(subscription_id, lane, troubled=not worked)
+            lane.cap = (cap or CONCURRENCY) if worked else 1
+            self._remember(subscription_id, lane.cap if worked else None)
+        self._line_up(subscription_id, lane)
+        self._forget_if_empty(subscription_id, lane)
 
     def full(self) -> list[int]:
-        return [i for i, lane in self._lanes.items() if len(lane.waiting) >= self._waiting_limit]
+        return [i for i, lane in self._lanes.items() if self._is_full(lane)]
+
+    def room(self, hold: int) -> int:
+        """How much more may be taken in. Full lanes do not count: nothing is taken for them, and they stop nobody else."""
+        full = sum(len(lane.waiting) for lane in self._lanes.values() if self._is_full(lane))
+        return hold - (self.waiting - full)
+
+    def empty(self, subscription_id: int) -> list[Due]:
+        """What waits for one subscription goes back."""
+        lane = self._lanes.get(subscription_id)
+        if lane is None:
+            return []
+        left = [due for parcel in lane.waiting for due in parcel]
+        self.waiting -= len(lane.waiting)
+        lane.waiting.clear()
+        if lane.queued:
+            (self._ready_troubled if lane.troubled else self._ready).remove(subscription_id)
+            lane.queued = False
+        self._forget_if_empty(subscription_id, lane)
+        return left
 
     def drain(self) -> list[Due]:
         """Everything that was not started."""
-        left = [due for lane in self._lanes.values() for due in lane.waiting]
-        for lane in self._lanes.values():
-            lane.waiting.clear()
+        return [due for subscription_id in list(self._lanes) for due in self.empty(subscription_id)]
+
+    def _is_full(self, lane: Lane) -> bool:
+        return len(lane.waiting) >= (WAITING_IN_TROUBLE if lane.troubled else self._waiting_limit)
+
+    def _turn(self, subscription_id: int, lane: Lane, troubled: bool) -> None:
+        if lane.queued:
+            (self._ready_troubled if lane.troubled else self._ready).remove(subscription_id)
             lane.queued = False
-        self._ready.clear()
-        self.waiting = 0
-        return left
+        lane.troubled = troubled
+        self._troubled_in_flight += lane.in_flight if troubled else -lane.in_flight
+
+    def _remember(self, subscription_id: int, cap: int | None) -> None:
+        self._proven.pop(subscription_id, None)
+        if cap is not None:
+            self._proven[subscription_id] = cap
+            if len(self._proven) > PROVEN:
+                self._proven.popitem(last=False)
 
     def _line_up(self, subscription_id: int, lane: Lane) -> None:
         if lane.waiting and not lane.queued and lane.in_flight < lane.cap:
             lane.queued = True
-            self._ready.append(subscription_id)
+            (self._ready_troubled if lane.troubled else self._ready).append(subscription_id)
+
+    def _forget_if_empty(self, subscription_id: int, lane: Lane) -> None:
+        if not lane.waiting and not lane.in_flight:
+            self._lanes.pop(subscription_id, None)

@@ -1,116 +1,197 @@
-"""Silence makes us ask: claim stale tasks, ask their providers, bring the answers to the one door.
+"""Silence makes us ask: one account at a time has its turn, and every account has its own.
 
-Most stale tasks need no question: news came since the timestamp was set (callbacks do not touch it), so it is only
-pushed back. What remains is asked, in batches where the gateway can, each provider on its own.
+A turn claims the oldest stale tasks of an account, settles what needs no question, asks as much as the provider's limits
+allow now, in batches where it can, and brings the answers to the one door together. It never waits for a limit: it says when
+to come again. In between, the account's row keeps every other process from asking the same.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.accounts import Desk
-from service.domain.advance import GaveUp, News, Source
+from service.domain import asking
+from service.domain.admission import Key
+from service.domain.advance import GaveUp, News, Source, Unfound, Unlisted
+from service.domain.asking import Pair, Plan
 from service.domain.lifecycle import ENDINGS
-from service.domain.patience import ask_at, give_up_at
-from service.domain.report import NoAnswer, Report, Unknown
-from service.domain.task import Outcome, Submission, Task
+from service.domain.patience import give_up_at
+from service.domain.report import BatchOutcome, Busy, NoAnswer, Refused, Report, Unknown
 from service.flow import gateway
 from service.flow.record import Arrival, record
+from service.flow.search import search
 from service.parts import Parts
-from service.store import tasks
+from service.providers.registry import batches
+from service.store import accounts, stale
+from service.store.database import Tx
 
-CLAIM = 500
-AT_ONCE = 8
-"""Questions under way to one account."""
-SILENT_LIMIT = 5
-"""Unanswered questions in a row after which a round spares an account the rest."""
-LEASE_MS = 90_000
-"""A claimed task that nobody answered for is stale again: longer than a question may take."""
+WINDOW = 200
+"""Stale tasks looked at in a turn of an account that is asked one by one; four batches of any other."""
+LEASE_MS = 120_000
+"""A turn that is not over by then was cut off, and what it claimed is stale again: longer than any turn."""
+SILENCE = (NoAnswer, Busy, Refused)
+"""Answers after which a provider is left alone for a while."""
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
-    """What one account has to be asked about."""
-
-    provider: str
-    account: str
-    pairs: Sequence[tuple[Task, Submission]]
+class Turn:
+    stale_count: int
+    again_at: int | None = None
+    """There is more to ask, and that is when it is allowed."""
 
 
-async def claim(parts: Parts, most: int = CLAIM) -> tuple[int, list[Questions]]:
-    """Claim stale tasks and settle what needs no question. How many were stale, and what is left to ask."""
-    stale = await parts.db.write(lambda tx: tasks.claim_stale(tx, most, tx.now + LEASE_MS))
+@dataclass(slots=True)
+class Spent:
+    """What a turn has used of the provider's patience, and how it was met."""
+
+    lists: int = 0
+    gets: int = 0
+    silence: Busy | NoAnswer | Refused | None = None
+    """The last answer that was none; something else since then: None."""
+
+
+async def reconcile(parts: Parts) -> int:
+    """One turn of every account, all at once. How many tasks were stale."""
+    turns = await asyncio.gather(*(turn(parts, key) for key in await keys(parts)))
+    return sum(t.stale_count for t in turns)
+
+
+async def keys(parts: Parts) -> list[Key]:
+    """Whoever may have to be asked, whether it is still configured or not."""
+    return await parts.db.read(stale.accounts)
+
+
+async def turn(parts: Parts, key: Key) -> Turn:
     now = parts.clock()
-    pushed: list[tuple[int, int, int]] = []
-    asked: dict[tuple[str, str], list[tuple[Task, Submission]]] = defaultdict(list)
-    for task, sub in stale:
-        assert sub is not None, "only tasks with a submission are asked about"
-        quiet_until = _quiet_until(parts, task, sub, now)
-        if sub.outcome is Outcome.SENDING:
-            await _bring(parts, task, sub, Unknown("the process ended while the order was being sent"), Source.OWN)
-        elif quiet_until is not None:
-            pushed.append((task.id, task.poll_at or 0, quiet_until))
-        elif sub.remote_id is not None:
-            asked[sub.provider, sub.account].append((task, sub))
-        elif now >= give_up_at(sub.sent_at, task.deadline_at):
-            await _bring(parts, task, sub, GaveUp("outcome_never_known"), Source.OWN)
-        else:
-            pushed.append((task.id, task.poll_at or 0, give_up_at(sub.sent_at, task.deadline_at)))
-    if pushed:
-        await parts.db.write(lambda tx: tasks.rearm(tx, pushed))
-    return len(stale), [Questions(provider, account, pairs) for (provider, account), pairs in asked.items()]
+    if not await parts.db.read(lambda sql: stale.any_due(sql, key, now)):
+        return Turn(0)
+    claimed = await parts.db.write(lambda tx: _claim(tx, parts, key))
+    if claimed is None:
+        return Turn(0)
+    plan, gets = claimed
+    spent = Spent()
+    try:
+        await _settle(parts, key, plan, gets, spent)
+    finally:
+        again_at = await parts.db.write(lambda tx: _finish(tx, parts, key, spent))
+    count = len(plan.leased) + len(plan.quiet) + plan.left_count
+    more = plan.left_count or len(plan.leased) + len(plan.quiet) >= WINDOW
+    return Turn(count, again_at if more else None)
 
 
-def _quiet_until(parts: Parts, task: Task, sub: Submission, now: int) -> int | None:
-    """Until when silence is normal after all, because there was news since the timestamp was set."""
-    if sub.outcome is not Outcome.ACCEPTED or task.asks > 0:
+def _claim(tx: Tx, parts: Parts, key: Key) -> tuple[Plan, int] | None:
+    row = accounts.held(tx, key)
+    if row.asking_until > tx.now:
         return None
-    at = ask_at(parts.accounts.terms(sub.provider, sub.account).pace, task.state, task.news_at, 0, now, parts.random())
-    return at if at > now else None
+    desk = parts.accounts.get(*key)
+    facts = None if desk is None else desk.gateway.facts
+    gets = asking.gets_allowed(facts.asks_per_s) if facts is not None and row.get_at <= tx.now else 0
+    batch = 1 if facts is None else facts.batch
+    plan = asking.plan(
+        stale.oldest(tx, key, max(WINDOW, 4 * batch)),
+        tx.now,
+        lambda task: parts.accounts.terms(*key, task.model),
+        parts.random,
+        base_url=None if desk is None else desk.account.base_url,
+        batch=batch,
+        scans=facts is not None and facts.scans,
+        lists=1 if row.list_at <= tx.now else 0,
+        gets=gets,
+    )
+    stale.rearm(tx, [(task.id, task.poll_at or 0, until) for (task, _), until in plan.quiet])
+    stale.lease(tx, [task.id for task, _ in plan.leased], tx.now + LEASE_MS)
+    if plan.leased:
+        accounts.change(tx, key, asking_until=tx.now + LEASE_MS)
+    return plan, gets
 
 
-async def ask(parts: Parts, questions: Questions) -> None:
-    """Ask one account, a few questions at a time. When it stops answering, the rest waits for its next turn: what is not
-    asked keeps its lease and is stale again when that is over."""
-    desk = parts.accounts.get(questions.provider, questions.account)
-    silent = 0
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def one(task: Task, sub: Submission) -> None:
-        nonlocal silent
-        async with turns:
-            if silent >= SILENT_LIMIT:
-                return
-            news = await _ask(parts, desk, sub)
-            silent = silent + 1 if isinstance(news, NoAnswer) else 0
-            parts.metrics.asked(questions.provider, type(news).__name__.lower())
-            if not _ends(news) and parts.clock() >= give_up_at(sub.sent_at, task.deadline_at):
-                news = GaveUp("silent_past_deadline")
-            await _bring(parts, task, sub, news, Source.POLL)
-
-    await asyncio.gather(*(one(task, sub) for task, sub in questions.pairs))
+def _finish(tx: Tx, parts: Parts, key: Key, spent: Spent) -> int:
+    """When the account may be asked again, about whatever is left."""
+    row = accounts.held(tx, key)
+    desk = parts.accounts.get(*key)
+    list_at, get_at, free_at, silent_count = row.list_at, row.get_at, 0, 0
+    if desk is not None:
+        facts = desk.gateway.facts
+        list_at = asking.next_list_at(tx.now, facts.batches_per_s) if spent.lists else list_at
+        get_at = asking.next_get_at(tx.now, spent.gets, facts.asks_per_s) if spent.gets else get_at
+    if spent.silence is not None:
+        silent_count = row.silent_count + 1
+        wish_s = spent.silence.retry_after_s if isinstance(spent.silence, Busy) else None
+        free_at = asking.silent_until(silent_count, tx.now, parts.random(), wish_s)
+    values = {"asking_until": free_at, "list_at": list_at, "get_at": get_at, "silent_count": silent_count}
+    if any(getattr(row, name) != value for name, value in values.items()):
+        accounts.change(tx, key, **values)
+    return int(max(free_at, min(list_at, get_at), tx.now))
 
 
-async def reconcile(parts: Parts, most: int = CLAIM) -> int:
-    """One whole round. How many tasks were stale."""
-    count, questions = await claim(parts, most)
-    await asyncio.gather(*(ask(parts, q) for q in questions))
-    return count
+async def _settle(parts: Parts, key: Key, plan: Plan, gets: int, spent: Spent) -> None:
+    cut_off = Unknown("the process ended while the order was being sent")
+    gone = NoAnswer("the account of this submission is not configured any more")
+    unsearchable = Unfound(f"{key[0]} has no list to look for it in")
+    await asyncio.gather(
+        *(_bring(parts, pair, cut_off, Source.OWN) for pair in plan.cut_off),
+        *(_bring(parts, pair, GaveUp("outcome_never_known"), Source.OWN) for pair in plan.over),
+        *(_bring(parts, pair, unsearchable, Source.OWN) for pair in plan.unsearchable),
+        *(_bring(parts, pair, gone, Source.POLL) for pair in plan.orphaned),
+    )
+    desk = parts.accounts.get(*key)
+    if desk is None:
+        return
+    if plan.batch:
+        await _ask_many(parts, desk, plan.batch, plan.flex, spent)
+    if plan.search:
+        spent.lists += 1
+        news = await search(parts, desk, plan.search, plan.flex)
+        spent.silence = next((n for n in news.values() if isinstance(n, SILENCE)), None)
+        await asyncio.gather(*(record(parts, Arrival(n, Source.POLL, sub_id)) for sub_id, n in news.items()))
+    singles = plan.single[:gets]
+    if singles and spent.silence is None:
+        spent.gets += len(singles)
+        await asyncio.gather(*(_ask_one(parts, desk, pair, spent) for pair in singles))
+    elif singles:
+        await _bring_all(parts, singles, [NoAnswer("its provider does not answer")] * len(singles))
 
 
-def _ends(news: News) -> bool:
-    return isinstance(news, Report) and news.state in ENDINGS
+async def _ask_many(parts: Parts, desk: Desk, pairs: Sequence[Pair], flex: bool, spent: Spent) -> None:
+    reader = batches(desk.gateway)
+    assert reader is not None
+    spent.lists += 1
+    named = [sub.remote_id or "" for _, sub in pairs]
+    request = reader.query_many(desk.account, named, flex)
+    outcome: BatchOutcome = await gateway.ask(
+        parts, desk, request, lambda reply: reader.read_many(reply, parts.clock()), gateway.LIST_LIMIT
+    )
+    parts.metrics.asked(desk.account.provider, "batch" if isinstance(outcome, dict) else type(outcome).__name__.lower())
+    if isinstance(outcome, dict):
+        await _bring_all(parts, pairs, [outcome.get(remote_id) or Unlisted() for remote_id in named])
+    else:
+        spent.silence = outcome if isinstance(outcome, SILENCE) else None
+        await _bring_all(parts, pairs, [outcome] * len(pairs))
 
 
-async def _ask(parts: Parts, desk: Desk | None, sub: Submission) -> News:
-    if desk is None or desk.account.base_url != sub.base_url:
-        return NoAnswer("the account of this submission is not configured any more")
-    remote_id = sub.remote_id
+async def _ask_one(parts: Parts, desk: Desk, pair: Pair, spent: Spent) -> None:
+    remote_id = pair[1].remote_id
     assert remote_id is not None
     request = desk.gateway.query(desk.account, remote_id)
-    return await gateway.ask(parts, desk, request, lambda reply: desk.gateway.read_query(reply, remote_id, parts.clock()))
+    news = await gateway.ask(parts, desk, request, lambda reply: desk.gateway.read_query(reply, remote_id, parts.clock()))
+    parts.metrics.asked(desk.account.provider, type(news).__name__.lower())
+    spent.silence = news if isinstance(news, SILENCE) else None
+    await _bring(parts, pair, news, Source.POLL)
 
 
-async def _bring(parts: Parts, task: Task, sub: Submission, news: News, source: Source) -> None:
+async def _bring_all(parts: Parts, pairs: Sequence[Pair], news: Sequence[News]) -> None:
+    """All at once, so that they share their commits."""
+    await asyncio.gather(*(_bring(parts, pair, each, Source.POLL) for pair, each in zip(pairs, news, strict=True)))
+
+
+async def _bring(parts: Parts, pair: Pair, news: News, source: Source) -> None:
+    task, sub = pair
+    ended = isinstance(news, Report) and news.state in ENDINGS
+    if (
+        source is Source.POLL
+        and sub.remote_id is not None
+        and not ended
+        and parts.clock() >= give_up_at(sub.sent_at, task.deadline_at)
+    ):
+        news = GaveUp("silent_past_deadline")
     await record(parts, Arrival(news, source, sub.id, task.id))

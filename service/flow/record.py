@@ -15,10 +15,12 @@ from service.domain import ids
 from service.domain.advance import News, Source, Step, step
 from service.domain.due import Due
 from service.domain.instant import rfc3339
+from service.domain.lifecycle import ENDINGS
 from service.domain.report import Report, Unreadable
-from service.domain.task import Task, notice
+from service.domain.task import Submission, Task, notice
 from service.flow.announce import Happening, announce
 from service.parts import Parts
+from service.providers.base import Callbacks
 from service.store import journal, tasks
 from service.store.database import Tx
 
@@ -47,6 +49,8 @@ class Recorded:
     verdict: str
     moved: bool = False
     alerted: bool = False
+    before: tuple[Task, Submission | None] | None = None
+    submission: Submission | None = None
     in_hand: Sequence[Due] = ()
 
 
@@ -56,6 +60,7 @@ async def record(parts: Parts, arrival: Arrival) -> Recorded:
     if task is None:
         return recorded
     parts.metrics.recorded(arrival.source, recorded.verdict, task.provider or "")
+    _count(parts, arrival, recorded)
     if recorded.moved or arrival.source is Source.SUBMIT:
         parts.watch.changed(task.id, task)
     if recorded.moved:
@@ -81,6 +86,22 @@ async def record(parts: Parts, arrival: Arrival) -> Recorded:
     return recorded
 
 
+def _count(parts: Parts, arrival: Arrival, recorded: Recorded) -> None:
+    """After the commit, and on the loop: what is counted happened, and once."""
+    assert recorded.task is not None
+    assert recorded.before is not None
+    (task, sub), after = recorded.before, recorded.task
+    ledger = parts.metrics.ledger
+    if sub is not None and recorded.submission is not None:
+        ledger.submission(sub, recorded.submission, arrival.source)
+    if recorded.moved:
+        desk = parts.accounts.get(after.provider or "", after.account or "")
+        told = Callbacks.NONE if desk is None else desk.callbacks
+        expected = told is Callbacks.EVERY or (told is Callbacks.ENDINGS and after.state in ENDINGS)
+        at = arrival.news.updated_at if isinstance(arrival.news, Report) else None
+        ledger.moved(task, after, arrival.source, at, expected)
+
+
 def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Recorded]:
     now_tasks, now_subs = tasks.lock(
         tx,
@@ -100,7 +121,8 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
             answers.append(Recorded(None, "unknown"))
             continue
         provider, account = (sub.provider, sub.account) if sub is not None else ("", "")
-        made = step(task, sub, arrival.news, arrival.source, tx.now, parts.accounts.terms(provider, account), parts.random())
+        terms = parts.accounts.terms(provider, account, task.model)
+        made = step(task, sub, arrival.news, arrival.source, tx.now, terms, parts.random())
         verdict = _verdict(arrival.news, made)
         after = made.task
         if made.moved:
@@ -120,9 +142,11 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
             if arrival.body is not None:
                 bodies.append({"receipt_id": receipt_id, "body": arrival.body})
         now_tasks[task.id] = after
-        if made.submission is not None:
+        if made.submission is not None and sub is not None:
             now_subs[made.submission.id] = made.submission
-        answers.append(Recorded(after, verdict, made.moved, made.alert is not None))
+        answers.append(
+            Recorded(after, verdict, made.moved, made.alert is not None, before=(task, sub), submission=made.submission)
+        )
     if words:
         fresh = journal.new_words(tx, [word for _, word, _ in words])
         for index, word, alert in words:

@@ -1,7 +1,8 @@
 """Orders in: judged before anything is sent, committed before anything is sent, sent at most once.
 
-`place_order` writes the task and its first submission and answers once both are durable; `send` makes the paid request
-and brings the outcome to the one door. A submission whose outcome is unknown is never sent again from here.
+`place_order` writes the task, and its first submission when an account has room and nobody waits, and answers once both are
+durable; `place_waiting` starts what waits, in fair order; `send` makes the paid request and brings the outcome to the one
+door. A submission whose outcome is unknown is never sent again from here.
 """
 
 import asyncio
@@ -16,27 +17,31 @@ import orjson
 from service.accounts import Desk
 from service.channels.base import Target
 from service.domain import ids
+from service.domain.admission import Key, Waiting, admit, choose
 from service.domain.advance import Again, RanOut, Source
 from service.domain.errors import BadOrder, Fault, KeyReused, Unavailable
 from service.domain.lifecycle import State
 from service.domain.matching import EVERY_TASK_EVENT
 from service.domain.order import Order, shown
 from service.domain.patience import DEFAULT_EXPIRY_S, SECOND_MS, SENDING_SLACK_MS
-from service.domain.report import NotSent, Rejected, SubmitOutcome
+from service.domain.report import Busy, NotSent, Rejected, SubmitOutcome
 from service.domain.task import Outcome, Submission, Task
-from service.flow import gateway
+from service.flow import breakers, gateway
 from service.flow.record import Arrival, record
 from service.flow.subscribe import subscription_row
 from service.parts import Parts, Placement
 from service.providers.base import Callbacks
-from service.store import apps, deliveries, tasks
+from service.store import accounts, apps, deliveries, tasks, waiting
 from service.store.database import Tx
 
 log = logging.getLogger("callsheet.submit")
 
-PLACE_LEASE_MS = 60_000
+HIGHEST = 9
+"""Priority of an order, as Ark counts it."""
 SUSPECT_MS = 60_000
 """An equal order under another key within this is placed, and marked."""
+RAN_OUT = 100
+"""Orders whose time is over that one round ends."""
 RECORD_TRIES = 60
 """The outcome of a paid request is brought to the door again and again while the database is away, about a minute."""
 
@@ -101,9 +106,12 @@ async def place_order(parts: Parts, app_id: str, order: Order, key: str | None =
 
 
 def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:
+    if parts.submitter.room() > 0:
+        waiting.take_turn(tx)
     used = tasks.keys_used(tx, {(i.app_id, i.key) for i in items if i.key is not None})
     suspects = tasks.recent_digests(tx, {i.digest for i in items}, tx.now - SUSPECT_MS)
     known = tasks.by_ids(tx.sql, [task_id for _, task_id in used.values()])
+    rooms = _rooms_for_newcomers(tx, parts)
     room = parts.submitter.room()
     added: list[Task] = []
     submissions: list[Submission] = []
@@ -120,9 +128,12 @@ def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:
         task = _task(tx, item, suspected=(item.app_id, item.digest) in suspects)
         suspects.add((item.app_id, item.digest))
         placement = None
-        if room > 0:
+        key = choose([desk.key for desk in item.checked.desks], 0, rooms) if room > 0 else None
+        if key is not None:
             room -= 1
-            task, submission = start(tx, task, item.checked.desks[0])
+            rooms[key] -= 1
+            _probe(tx, parts, key)
+            task, submission = start(tx, task, parts.accounts.desks[key])
             submissions.append(submission)
             placement = Placement(task, submission, item.body)
         added.append(task)
@@ -145,6 +156,21 @@ def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:
     tasks.add_keys(tx, keys)
     deliveries.add_subscriptions(tx, implicit)
     return answers
+
+
+def _rooms_for_newcomers(tx: Tx, parts: Parts) -> dict[Key, int]:
+    """Nobody who comes now goes before somebody who waits."""
+    if parts.submitter.room() <= 0 or waiting.anybody_due(tx):
+        return {}
+    rooms, parts.accounts.breakers, _ = waiting.rooms(tx.sql, tx.now, parts.accounts.caps)
+    return rooms
+
+
+def _probe(tx: Tx, parts: Parts, key: Key) -> None:
+    """An order that goes to an account which was left alone is its probe, and the only one."""
+    breaker = parts.accounts.breakers.get(key)
+    if breaker is not None and breaker.open_until is not None:
+        accounts.save_breaker(tx, key, breaker.probing(tx.now))
 
 
 def start(tx: Tx, task: Task, desk: Desk) -> tuple[Task, Submission]:
@@ -171,6 +197,7 @@ def start(tx: Tx, task: Task, desk: Desk) -> tuple[Task, Submission]:
         task,
         submission_id=submission.id,
         provider=account.provider,
+        account=account.name,
         tries=task.tries + 1,
         place_at=None,
         poll_at=overdue_at,
@@ -212,6 +239,8 @@ def _task(tx: Tx, item: NewOrder, suspected: bool) -> Task:
         missing=0,
         missing_at=None,
         receipts=0,
+        route=waiting.as_route(desk.key for desk in item.checked.desks),
+        rank=HIGHEST - (order.priority or 0),
     )
 
 
@@ -254,18 +283,25 @@ async def send(parts: Parts, placement: Placement) -> SubmitOutcome | Again:
         },
     )
     news: SubmitOutcome | Again = outcome
-    if isinstance(outcome, Rejected) and outcome.blames_account and _elsewhere(parts, placement) is not None:
-        news = Again(outcome.error)
+    elsewhere = submission.number < len(_configured(parts, placement.task))
+    match outcome:
+        case Rejected() if outcome.blames_account and elsewhere:
+            news = Again(outcome)
+        case NotSent() | Busy() if elsewhere:
+            news = Again(outcome)
     await _bring(parts, Arrival(news, Source.SUBMIT, submission.id))
+    await breakers.weigh(parts, (submission.provider, submission.account), news)
     return news
 
 
 async def _ask_gateway(parts: Parts, placement: Placement) -> SubmitOutcome:
     submission = placement.submission
     desk = parts.accounts.get(submission.provider, submission.account)
-    if desk is None:
+    if desk is None or desk.account.base_url != submission.base_url:
         return NotSent("this account is not configured any more")
     order = Order.of(orjson.loads(placement.order))
+    if desk.marks and order.safety_identifier is None:
+        order = replace(order, safety_identifier=ids.encode(ids.SUBMISSION, submission.id))
     callback_url = None
     if desk.callbacks is not Callbacks.NONE:
         token = parts.tokens.mint(submission.provider, submission.id)
@@ -274,10 +310,9 @@ async def _ask_gateway(parts: Parts, placement: Placement) -> SubmitOutcome:
     return await gateway.place(parts, desk, request)
 
 
-def _elsewhere(parts: Parts, placement: Placement) -> Desk | None:
-    """Another account that has not refused this order yet."""
-    desks, _ = parts.accounts.able(Order.of(orjson.loads(placement.order)))
-    return next(iter(desks[placement.submission.number :]), None)
+def _configured(parts: Parts, task: Task) -> list[Key]:
+    """Of the accounts that may take the order, those that still exist."""
+    return [key for key in waiting.as_keys(task.route) if key in parts.accounts.desks]
 
 
 async def _bring(parts: Parts, arrival: Arrival) -> None:
@@ -292,7 +327,7 @@ async def _bring(parts: Parts, arrival: Arrival) -> None:
 
 
 async def place_waiting(parts: Parts, limit: int) -> list[Placement]:
-    """Claim what waits to be placed and is due, and start a submission for each. Sends nothing."""
+    """Claim what waits to be placed and has room, and start a submission for each. Sends nothing."""
     started, ran_out = await parts.db.write(lambda tx: _start_waiting(tx, parts, limit))
     for task_id in ran_out:
         await record(parts, Arrival(RanOut(), Source.OWN, task_id=task_id))
@@ -300,21 +335,42 @@ async def place_waiting(parts: Parts, limit: int) -> list[Placement]:
 
 
 def _start_waiting(tx: Tx, parts: Parts, limit: int) -> tuple[list[Placement], list[int]]:
-    waiting = tasks.claim_unplaced(tx, limit, tx.now + PLACE_LEASE_MS)
-    bodies = tasks.order_bodies(tx.sql, [t.id for t in waiting])
+    ran_out = waiting.ran_out(tx.sql, tx.now, RAN_OUT)
+    if limit <= 0 or not waiting.anybody_due(tx):
+        return [], ran_out
+    waiting.take_turn(tx)
+    rooms, parts.accounts.breakers, loads = waiting.rooms(tx.sql, tx.now, parts.accounts.caps)
+    found = _candidates(tx, parts, rooms, limit)
+    chosen = admit(
+        [w for w, _ in found.values()], rooms, loads, waiting.weights(tx, sorted({w.app_id for w, _ in found.values()})), limit
+    )
+    bodies = tasks.order_bodies(tx.sql, [task_id for task_id, _ in chosen])
     started: list[Placement] = []
-    ran_out: list[int] = []
-    for task in waiting:
-        desks, _ = parts.accounts.able(Order.of(orjson.loads(bodies[task.id])))
-        if tx.now >= task.deadline_at:
-            ran_out.append(task.id)
-        elif desks:
-            # In turn through the accounts: whoever was tried last is tried again last.
-            begun, submission = start(tx, task, desks[task.tries % len(desks)])
-            started.append(Placement(begun, submission, bodies[task.id]))
+    for task_id, key in chosen:
+        begun, submission = start(tx, found[task_id][1], parts.accounts.desks[key])
+        started.append(Placement(begun, submission, bodies[task_id]))
+        _probe(tx, parts, key)
     tasks.save(tx, [p.task for p in started], [])
     tasks.add_submissions(tx, [p.submission for p in started])
     return started, ran_out
+
+
+def _candidates(tx: Tx, parts: Parts, rooms: Mapping[Key, int], limit: int) -> dict[int, tuple[Waiting, Task]]:
+    """The first of every lane that leads to an account with room; a lane without room is not even looked at."""
+    found: dict[int, tuple[Waiting, Task]] = {}
+    for lane in waiting.lanes(tx.sql):
+        orphaned = not any(key in rooms for key in lane.keys)
+        if not orphaned and not any(rooms.get(key, 0) > 0 for key in lane.keys):
+            continue
+        first = waiting.first(tx, lane, limit)
+        bodies = tasks.order_bodies(tx.sql, [t.id for t in first]) if orphaned else {}
+        for task in first:
+            each = waiting.as_waiting(task, lane)
+            if orphaned:  # its accounts are gone from the configuration: others may do
+                desks, _ = parts.accounts.able(Order.of(orjson.loads(bodies[task.id])))
+                each = replace(each, route=[desk.key for desk in desks])
+            found[task.id] = (each, task)
+    return found
 
 
 def estimate(parts: Parts, checked: Checked) -> Mapping[str, Any]:

@@ -1,24 +1,26 @@
-"""Subscriptions: saved with their secrets sealed, read back as targets, tested, rotated, paused and woken."""
+"""Subscriptions: saved with their keys sealed, changed, rotated, tested, paused and woken."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from service.channels.base import Target
+from service.channels.base import Channel, Target
+from service.channels.headers import check_headers
 from service.domain import ids
 from service.domain.due import Due
 from service.domain.errors import BadOrder, Conflict, Fault, NotFound
 from service.domain.instant import rfc3339
 from service.domain.matching import EVERY_TASK_EVENT, TEST_EVENT, possible
 from service.flow.announce import Happening, announce
+from service.flow.targets import Sealed, columns, new_key, rotated, shown_key, unseal
 from service.parts import Parts
-from service.signing import new_secret
-from service.store import deliveries
+from service.store import deliveries, lanes
 from service.store.database import Tx
 
-ROTATION_MS = 24 * 3_600_000
-"""Both secrets sign for this long after a rotation."""
+SKIPPED_AT_ONCE = 500
+"""Deliveries of a removed subscription set aside with it; the rest when its lane has its turn."""
 
 
 def subscription_row(
@@ -34,19 +36,18 @@ def subscription_row(
     label: str = "",
     rate: int | None = None,
     concurrency: int | None = None,
+    schedule: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     return {
         "id": subscription_id,
         "app_id": app_id,
         "task_id": None,
         "channel": channel,
-        "target": parts.channels[channel].display(target.url),
-        "sealed": seal_target(parts, target),
         "events": orjson.dumps(list(events)).decode(),
         "filter": orjson.dumps(dict(chosen)).decode(),
-        "options": orjson.dumps(dict(target.options)).decode(),
         "rate": rate,
         "concurrency": concurrency,
+        "schedule": _schedule(schedule),
         "label": label,
         "status": "active",
         "reason": None,
@@ -54,24 +55,7 @@ def subscription_row(
         "failing_since": None,
         "created_at": now,
         "version": 1,
-    }
-
-
-def seal_target(parts: Parts, target: Target, retiring: tuple[str, int] | None = None) -> bytes:
-    """URL, secrets and headers never lie on the disk as clear text. `retiring`: an older secret and until when it signs."""
-    return parts.seal.seal(
-        orjson.dumps(
-            {"url": target.url, "secrets": list(target.secrets), "headers": dict(target.headers), "retiring": retiring}
-        )
-    )
-
-
-def open_target(parts: Parts, row: Any, now: int) -> Target:
-    raw = orjson.loads(parts.seal.open(bytes(row.sealed)))
-    secrets = list(raw["secrets"])
-    if raw["retiring"] is not None and now < raw["retiring"][1]:
-        secrets.append(raw["retiring"][0])
-    return Target(raw["url"], tuple(secrets), raw["headers"], orjson.loads(row.options))
+    } | columns(parts, channel, Sealed(target))
 
 
 async def create(
@@ -86,14 +70,15 @@ async def create(
     options: Mapping[str, str] | None = None,
     rate: int | None = None,
     concurrency: int | None = None,
+    schedule: Sequence[int] | None = None,
     label: str = "",
 ) -> tuple[Any, str | None]:
-    """The row, and the secret that is shown this once (webhooks only)."""
+    """The row, and the secret that is shown this once (webhooks with a shared secret only)."""
     speaks = parts.channels[channel]
-    target = Target(url, (new_secret(),) if speaks.signs else (), headers or {}, options or {})
-    faults = [*speaks.check(url, target.options), *event_faults(events)]
+    faults = _faults(speaks, url, options or {}, headers or {}, events)
     if faults:
         raise BadOrder("the subscription cannot be saved as it stands", faults)
+    target = Target(url, (new_key(options or {}),) if speaks.signs else (), headers or {}, options or {})
     chosen_events = events or speaks.default_events or EVERY_TASK_EVENT
 
     def add(tx: Tx) -> int:
@@ -109,13 +94,22 @@ async def create(
             label=label,
             rate=rate,
             concurrency=concurrency,
+            schedule=schedule,
         )
         deliveries.add_subscriptions(tx, [row])
         made: int = row["id"]
         return made
 
     subscription_id = await parts.db.write(add)
-    return await get(parts, app_id, subscription_id), target.secrets[0] if target.secrets else None
+    return await get(parts, app_id, subscription_id), shown_key(target).get("secret")
+
+
+def _faults(
+    channel: Channel, url: str, options: Mapping[str, str], headers: Mapping[str, str], events: Sequence[str]
+) -> list[Fault]:
+    if headers and not channel.signs:
+        return [Fault("headers", f"are not sent to {channel.name}")]
+    return [*channel.check(url, options), *check_headers(headers), *event_faults(events)]
 
 
 def event_faults(events: Sequence[str]) -> list[Fault]:
@@ -124,6 +118,10 @@ def event_faults(events: Sequence[str]) -> list[Fault]:
         for i, pattern in enumerate(events)
         if not possible(pattern)
     ]
+
+
+def _schedule(schedule: Sequence[int] | None) -> str | None:
+    return None if schedule is None else orjson.dumps(list(schedule)).decode()
 
 
 async def get(parts: Parts, app_id: str, subscription_id: int) -> Any:
@@ -135,39 +133,64 @@ async def get(parts: Parts, app_id: str, subscription_id: int) -> Any:
 
 async def change(parts: Parts, app_id: str, subscription_id: int, changes: Mapping[str, Any]) -> Any:
     """`changes` by the names of the API; what is not named stays."""
-    row = await get(parts, app_id, subscription_id)
-    channel = parts.channels[row.channel]
-    target = open_target(parts, row, parts.clock())
-    options = changes.get("options") or target.options
-    url = changes.get("target") or target.url
-    faults = [*channel.check(url, options), *event_faults(changes.get("events") or ())]
-    if faults:
-        raise BadOrder("the subscription cannot be changed so", faults)
-    values: dict[str, Any] = {name: changes[name] for name in ("rate", "concurrency", "label") if name in changes}
-    if "events" in changes:
-        values["events"] = orjson.dumps(list(changes["events"] or EVERY_TASK_EVENT)).decode()
-    if "filter" in changes:
-        values["filter"] = orjson.dumps(dict(changes["filter"] or {})).decode()
-    if {"target", "headers", "options"} & changes.keys():
-        raw = orjson.loads(parts.seal.open(bytes(row.sealed)))
-        headers = changes["headers"] or {} if "headers" in changes else target.headers
-        sealed = seal_target(parts, Target(url, tuple(raw["secrets"]), headers, options), raw["retiring"])
-        values |= {"sealed": sealed, "target": channel.display(url), "options": orjson.dumps(dict(options)).decode()}
-    await parts.db.write(lambda tx: deliveries.change_subscription(tx, app_id, subscription_id, values))
+
+    def act(tx: Tx) -> None:
+        row = _locked(tx, app_id, subscription_id)
+        deliveries.change_subscription(tx, app_id, subscription_id, _changed(parts, row, changes))
+        if "target" in changes and row.status == "active":
+            lanes.wake(tx, subscription_id)  # another address: what the old one did says nothing about it
+
+    await parts.db.write(act)
+    parts.courier.bell.set()
     return await get(parts, app_id, subscription_id)
 
 
-async def rotate(parts: Parts, app_id: str, subscription_id: int) -> tuple[Any, str]:
-    """A new secret, shown this once; the old one signs along for a day."""
-    row = await get(parts, app_id, subscription_id)
-    raw = orjson.loads(parts.seal.open(bytes(row.sealed)))
-    if not raw["secrets"]:
-        raise Conflict(f"a {row.channel} subscription has no secret to rotate")
-    secret = new_secret()
-    target = Target(raw["url"], (secret,), raw["headers"], {})
-    sealed = seal_target(parts, target, (raw["secrets"][0], parts.clock() + ROTATION_MS))
-    await parts.db.write(lambda tx: deliveries.change_subscription(tx, app_id, subscription_id, {"sealed": sealed}))
-    return await get(parts, app_id, subscription_id), secret
+def _changed(parts: Parts, row: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    channel = parts.channels[row.channel]
+    sealed = unseal(parts, row)
+    was = sealed.target
+    options = changes.get("options", was.options) or {}
+    headers = changes.get("headers", was.headers) or {}
+    url = changes.get("target") or was.url
+    faults = _faults(channel, url, options, headers, changes.get("events") or ())
+    if options.get("signature", "v1") != was.options.get("signature", "v1"):
+        faults.append(Fault("options.signature", "stays what it was: the subscriber holds the key. Make a new subscription"))
+    if faults:
+        raise BadOrder("the subscription cannot be changed so", faults)
+    values: dict[str, Any] = {name: changes[name] for name in ("rate", "concurrency", "label") if name in changes}
+    if "schedule" in changes:
+        values["schedule"] = _schedule(changes["schedule"])
+    if "events" in changes:
+        values["events"] = orjson.dumps(list(changes["events"] or channel.default_events)).decode()
+    if "filter" in changes:
+        values["filter"] = orjson.dumps(dict(changes["filter"] or {})).decode()
+    if {"target", "headers", "options"} & changes.keys():
+        target = replace(was, url=url, headers=headers, options=options)
+        values |= columns(parts, row.channel, replace(sealed, target=target))
+    return values
+
+
+def _locked(tx: Tx, app_id: str, subscription_id: int) -> Any:
+    row = deliveries.lock_subscription(tx, app_id, subscription_id)
+    if row is None:
+        raise NotFound("there is no such subscription")
+    return row
+
+
+async def rotate(parts: Parts, app_id: str, subscription_id: int) -> tuple[Any, dict[str, str]]:
+    """The row, and what the subscriber verifies with from now on; the old key signs along for a day."""
+
+    def act(tx: Tx) -> Target:
+        row = _locked(tx, app_id, subscription_id)
+        sealed = unseal(parts, row)
+        if not sealed.target.secrets:
+            raise Conflict(f"a {row.channel} subscription has no secret to rotate")
+        sealed = rotated(sealed, tx.now)
+        deliveries.change_subscription(tx, app_id, subscription_id, columns(parts, row.channel, sealed))
+        return sealed.target
+
+    target = await parts.db.write(act)
+    return await get(parts, app_id, subscription_id), shown_key(target)
 
 
 async def set_status(parts: Parts, app_id: str, subscription_id: int, status: str) -> Any:
@@ -177,11 +200,12 @@ async def set_status(parts: Parts, app_id: str, subscription_id: int, status: st
         values: dict[str, Any] = {"status": status, "reason": None, "status_at": tx.now, "failing_since": None}
         changed = deliveries.change_subscription(tx, app_id, subscription_id, values)
         if changed and status == "active":
-            deliveries.wake_parked(tx, subscription_id)
+            lanes.wake(tx, subscription_id)
         elif changed and status == "paused":
-            deliveries.park_open(tx, subscription_id)
+            lanes.park(tx, subscription_id)
         elif changed:
-            deliveries.skip_open(tx, subscription_id)
+            deliveries.skip_open(tx, subscription_id, SKIPPED_AT_ONCE)
+            lanes.wake(tx, subscription_id)
         return changed
 
     if not await parts.db.write(act):
@@ -206,3 +230,20 @@ async def send_test(parts: Parts, app_id: str, subscription_id: int) -> int:
     delivery_id, in_hand = await parts.db.write(act)
     parts.courier.put(in_hand)
     return delivery_id
+
+
+async def resend(parts: Parts, app_id: str, delivery_id: int) -> None:
+    """The same notice under the same name, now."""
+
+    def act(tx: Tx) -> None:
+        row = deliveries.delivery(tx.sql, app_id, delivery_id)
+        if row is None:
+            raise NotFound("there is no such delivery")
+        sub = deliveries.subscription(tx.sql, app_id, row.subscription_id)
+        if sub is None or sub.status != "active":
+            raise Conflict("its subscription is not active; resume it first")
+        deliveries.send_again(tx, app_id, delivery_id)
+        lanes.touch(tx, {row.subscription_id: tx.now})
+
+    await parts.db.write(act)
+    parts.courier.bell.set()

@@ -6,7 +6,7 @@ leaves a pulse that `/readyz` reads. Absent on purpose: decisions; each round is
 
 import asyncio
 
-from service.flow import retain
+from service.flow import retain, settle, work
 from service.loops.courier import Courier
 from service.loops.pulse import Loop
 from service.loops.reconciler import Reconciler
@@ -17,6 +17,8 @@ COURIER_S, RECONCILER_S, SUBMITTER_S, JANITOR_S = 0.5, 1.0, 0.5, 60.0
 """Pauses between rounds when no bell rings: how late work is found that another process left."""
 STALLED_S = 120.0
 """A loop without a pulse for this long makes `/readyz` red."""
+JOB_BATCHES = 200
+"""Of long work in one round of the janitor: some seconds, so that its pulse shows."""
 DRAIN_S = 20.0
 """At most this long after SIGTERM: longer than an attempt."""
 
@@ -25,12 +27,12 @@ class Loops:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._stopping = asyncio.Event()
-        self._courier, self._submitter, self._reconciler = Courier(parts, self._stopping), Submitter(parts), Reconciler(parts)
+        self._courier, self._submitter, self._reconciler = Courier(parts, self._stopping), Submitter(parts), Reconciler(parts, self._stopping)
         self.loops = [
             Loop("courier", self._courier.round, parts.courier.bell, COURIER_S),
             Loop("reconciler", self._reconciler.round, parts.stale.bell, RECONCILER_S),
             Loop("submitter", self._submitter.round, parts.submitter.bell, SUBMITTER_S),
-            Loop("janitor", self._janitor, asyncio.Event(), JANITOR_S),
+            Loop("janitor", self._janitor, parts.janitor.bell, JANITOR_S),
         ]
 
     def start(self) -> None:
@@ -62,4 +64,9 @@ class Loops:
         return [loop.name for loop in self.loops if now - loop.pulse_at > STALLED_S]
 
     async def _janitor(self) -> bool:
-        return await retain.sweep(self._parts)
+        for _ in range(JOB_BATCHES):
+            if self._stopping.is_set() or not await work.step(self._parts):
+                break
+        else:
+            return True
+        return await settle.tell_abandoned(self._parts) or await retain.sweep(self._parts)

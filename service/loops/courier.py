@@ -7,18 +7,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from service.domain.due import LEASE_MS, Due
+from service.domain.delivery import Told
+from service.domain.due import LEASE_MS, Due, Parcel
 from service.domain.errors import Unavailable
-from service.flow import deliver
-from service.flow.lanes import Lanes
+from service.flow import claim, deliver, settle
+from service.flow.lanes import WORKERS, Lanes
 from service.parts import Parts
 
 log = logging.getLogger("callsheet.courier")
 
-WORKERS = 256
-"""Attempts under way in this process; each subscription has its own, much smaller cap."""
 HOLD = 1_000
-"""Deliveries in lanes beyond which nothing more is claimed."""
+"""Parcels in lanes beyond which nothing more is claimed."""
 
 
 class Courier:
@@ -42,23 +41,27 @@ class Courier:
 
     async def give_back(self, left: Sequence[Due]) -> None:
         try:
-            await deliver.release(self._parts, left)
+            await claim.release(self._parts, left)
         except Unavailable:
             log.warning("courier.release_failed", extra={"count": len(left)})  # their leases run out by themselves
 
     async def round(self) -> bool:
-        in_hand = self._parts.courier.take(HOLD)
-        for due in in_hand:
-            self._lanes.put(due)
-        self._wake(len(in_hand))
-        room = HOLD - self._lanes.waiting
-        if room <= 0:
-            return False
-        claimed = await deliver.claim(self._parts, room, self._lanes.full())
-        for due in claimed:
-            self._lanes.put(due)
-        self._wake(len(claimed))
-        return len(claimed) >= deliver.CLAIM
+        tray = self._parts.courier
+        left = self._put([(due,) for due in tray.take(HOLD)])
+        room = self._lanes.room(HOLD)
+        claimed = await claim.claim(self._parts, room, self._lanes.full()) if room > 0 else []
+        left += self._put(claimed)
+        tray.full = frozenset(self._lanes.full())
+        tray.under_way = self._lanes.waiting + self._lanes.in_flight
+        if left:
+            await self.give_back(left)
+        return len(tray) > 0 or sum(map(len, claimed)) >= claim.CLAIM
+
+    def _put(self, parcels: Sequence[Parcel]) -> list[Due]:
+        """What has no place."""
+        left = [due for parcel in parcels if not self._lanes.put(parcel) for due in parcel]
+        self._wake(len(parcels))
+        return left
 
     def _wake(self, count: int) -> None:
         for _ in range(min(count, len(self._idle))):
@@ -68,22 +71,37 @@ class Courier:
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            due = self._lanes.next()
-            if due is None:
+            parcel = self._lanes.next()
+            if parcel is None:
                 future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._idle.append(future)
                 await future
                 continue
-            cap = None
-            settlement = None
+            subscription_id = parcel[0].subscription_id
+            tried = deliver.Tried(None)
+            worked: bool | None = None
             try:
-                settlement, cap = await deliver.try_once(self._parts, self._addressees, due)
+                tried = await deliver.try_once(self._parts, self._addressees, parcel)
+                worked = None if tried.settlement is None else isinstance(tried.settlement.outcome, Told)
             except Exception as error:
                 log.error("courier.attempt_failed", exc_info=error)  # its lease runs out, and it comes again
+                continue
             finally:
-                self._lanes.done(due, cap)
-            if settlement is not None:
-                try:
-                    await deliver.settle(self._parts, settlement)
-                except Unavailable as error:
-                    log.warning("courier.settle_failed", extra={"reason": str(error)[:200], "lease_ms": LEASE_MS})
+                self._lanes.done(subscription_id, worked, tried.concurrency)
+                self._wake(1)
+            try:
+                await self._finish(parcel, tried)
+            except Exception as error:
+                log.error("courier.settle_failed", exc_info=error)  # the same; and this worker goes on
+
+    async def _finish(self, parcel: Parcel, tried: deliver.Tried) -> None:
+        if tried.settlement is None:
+            await self.give_back(parcel)
+            return
+        try:
+            settled = await settle.settle(self._parts, tried.settlement)
+        except Unavailable as error:
+            log.warning("courier.settle_failed", extra={"reason": str(error)[:200], "lease_ms": LEASE_MS})
+        else:
+            if settled.held and (left := self._lanes.empty(parcel[0].subscription_id)):
+                await self.give_back(left)

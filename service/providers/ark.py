@@ -6,7 +6,7 @@ Documents: https://docs.byteplus.com/en/docs/ModelArk/1520757 and https://www.vo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -35,8 +35,8 @@ BATCH = 500
 """Tasks that we name in one question: what its list documents. That makes 20 KB of address; nothing says what Ark takes, so an
 unreadable refusal only means that those tasks are asked about again later."""
 
-SCANNED = 100
-"""Entries of one page when we look for an order whose answer got lost."""
+SCANNED = 500
+"""Entries of one page when we look for an order whose answer got lost: what its list documents."""
 
 
 def body(order: Order, callback_url: str | None) -> dict[str, Any]:
@@ -151,6 +151,7 @@ FACTS = Facts(
     cancels=True,
     batch=BATCH,
     scans=True,
+    page=SCANNED,
     asks_per_s=20.0,
     batches_per_s=1.0,
     typical_s=120,
@@ -175,5 +176,5 @@ FACTS = Facts(
 
 ARK = ArkDialect("ark", "https://ark.cn-beijing.volces.com/api/v3", FACTS)
 BYTEPLUS = ArkDialect("byteplus", "https://ark.ap-southeast.bytepluses.com/api/v3", FACTS)
-SANDBOX = ArkDialect("sandbox", None, FACTS)
+SANDBOX = ArkDialect("sandbox", None, replace(FACTS, in_flight=None, per_minute=None))
 """The simulated provider of this project: Ark's dialect, at whatever address it runs."""

@@ -34,10 +34,16 @@ class Facts:
     """How many tasks one question may name; 1: it has no batch question."""
     scans: bool = False
     """Its list of recent tasks can be searched."""
+    page: int = 100
+    """Entries of one page of that list: a shorter page is the last."""
     asks_per_s: float = 5.0
     """Single questions a second that its limits allow."""
     batches_per_s: float = 1.0
     submit_timeout_s: float = 60.0
+    in_flight: int | None = 10_000
+    """Tasks that an account may have under way. No gateway documents where its queue ends: plenty, against a run-away caller."""
+    per_minute: int | None = 600
+    """Orders a minute: what Ark documents for most models. None: no limit."""
     typical_s: int = 120
     """How long a short clip usually takes: the first look at a gateway that does not call back."""
     video_lives_s: int = 86_400

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from service.domain.errors import Unavailable
 from service.domain.ids import Ids
@@ -67,19 +68,30 @@ def run_inside(act: Callable[[Tx], Answer], tx: Tx) -> Answer:
         _inside.reset(token)
 
 
+_TROUBLE = ("08", "25", "28", "3D", "40", "53", "55", "57", "58")
+"""Classes of SQLSTATE that speak of the server or of our way to it: connections, a standby that only reads, logins, lost
+races, full disks and too many connections, locks, shutdowns, broken files. The others speak of what was written."""
+
+
 def translated(error: BaseException) -> BaseException:
     """The engine's own trouble as `Unavailable`; a fault of one item as it is."""
-    if isinstance(error, IntegrityError):
-        return error
-    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)):
-        return Unavailable(f"the database cannot take it now: {_first_line(error.orig or error)}")
-    if isinstance(error, OSError | TimeoutError):
-        return Unavailable(f"the database cannot be reached: {type(error).__name__}")
-    if isinstance(error, DBAPIError) and any(
-        word in type(error.orig).__name__ for word in ("Connection", "CannotConnect", "Shutdown")
-    ):
-        return Unavailable(f"the database went away: {type(error.orig).__name__}")
-    return error
+    match error:
+        case IntegrityError():
+            return error
+        case OperationalError():
+            return _unavailable(error)
+        case DBAPIError() if error.connection_invalidated or str(getattr(error.orig, "sqlstate", None))[:2] in _TROUBLE:
+            return _unavailable(error)
+        case InterfaceError() if getattr(error.orig, "sqlstate", None) is None:
+            return _unavailable(error)
+        case OSError() | TimeoutError() | NoConnectionLeft():
+            return Unavailable(f"the database cannot be reached: {type(error).__name__}")
+        case _:
+            return error
+
+
+def _unavailable(error: DBAPIError) -> Unavailable:
+    return Unavailable(f"the database cannot take it now: {_first_line(error.orig or error)}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,36 +1,44 @@
-"""Subscriptions and the promises made to them: deliveries, claimed by `due_at`, fenced, settled with their attempts."""
+"""Subscriptions and the promises made to them: deliveries, leased by `due_at`, fenced, settled with their attempts."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, text, update
 
-from service.store import compiled
+from service.store import compiled, lanes
 from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import among, insert
 from service.store.tables import TABLES
 
-_sub, _delivery, _attempt, _event, _app = (TABLES[n] for n in ("subscription", "delivery", "attempt", "event", "app"))
+_sub, _delivery, _attempt, _event, _lane = (TABLES[n] for n in ("subscription", "delivery", "attempt", "event", "lane"))
 
 OPEN = "pending"
+UNDELIVERED = ("abandoned", "skipped")
 
 
 # --- subscriptions ---
 
 
 def add_subscriptions(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+    """Each with its lane."""
     insert(tx, "subscription", rows)
+    lanes.add(tx, [row["id"] for row in rows])
+    lanes.add_paces(tx, {row["pace_id"] for row in rows if row.get("pace_id") is not None})
 
 
-_INTEREST = [_sub.c[n] for n in ("id", "app_id", "task_id", "events", "filter", "status", "version")]
+_INTEREST = (
+    *(_sub.c[n] for n in ("id", "app_id", "task_id", "channel", "events", "filter", "rate", "status", "version")),
+    *(_lane.c[n] for n in ("due_at", "failures", "held_until")),
+)
+_INTERESTED = select(*_INTEREST).select_from(_sub.join(_lane, _lane.c.id == _sub.c.id))
 _OF_APPS = Statement(
-    lambda pg: select(*_INTEREST).where(
+    lambda pg: _INTERESTED.where(
         compiled.among(pg, _sub.c.app_id, "apps"), _sub.c.task_id.is_(None), _sub.c.status != bindparam("gone", "deleted")
     )
 )
 _OF_TASKS = Statement(
-    lambda pg: select(*_INTEREST).where(
+    lambda pg: _INTERESTED.where(
         compiled.among(pg, _sub.c.task_id, "tasks"), _sub.c.task_id.is_not(None), _sub.c.status != bindparam("gone", "deleted")
     )
 )
@@ -56,8 +64,23 @@ def subscriptions_page(sql: Connection, app_id: str, before_id: int | None, limi
 
 
 def change_subscription(tx: Tx, app_id: str, subscription_id: int, values: dict[str, Any]) -> int:
+    if values.get("pace_id") is not None:
+        lanes.add_paces(tx, [values["pace_id"]])
     statement = update(_sub).where(_sub.c.id == subscription_id, _sub.c.app_id == app_id, _sub.c.status != "deleted")
     return tx.sql.execute(statement.values(**values, version=_sub.c.version + 1)).rowcount
+
+
+def lock_subscription(tx: Tx, app_id: str, subscription_id: int) -> Row[Any] | None:
+    """As it is until this transaction ends: what is read from it may be written back."""
+    query = select(_sub).where(_sub.c.id == subscription_id, _sub.c.app_id == app_id, _sub.c.status != "deleted")
+    return tx.sql.execute(query.with_for_update() if tx.postgres else query).first()
+
+
+def publics(sql: Connection, app_id: str, most: int) -> list[str]:
+    """JSON lists of the public keys of an app's subscriptions, the newest first."""
+    query = select(_sub.c.publics).where(_sub.c.app_id == app_id, text("subscription.publics IS NOT NULL"))
+    query = query.where(_sub.c.status != "deleted").order_by(_sub.c.id.desc()).limit(most)
+    return list(sql.execute(query).scalars())
 
 
 # --- deliveries ---
@@ -68,42 +91,43 @@ def add_deliveries(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
 
 
 _DUE = (
-    _delivery.c.id,
-    _delivery.c.app_id,
-    _delivery.c.subscription_id,
-    _delivery.c.event_id,
-    _delivery.c.attempts,
-    _delivery.c.fence,
-    _delivery.c.hurried,
-    _event.c.type,
-    _event.c.at,
-    _event.c.body,
-    _sub.c.version,
-    _sub.c.status,
+    *(_delivery.c[n] for n in ("id", "app_id", "subscription_id", "attempts", "spent", "fence", "hurried")),
+    *(_event.c[n] for n in ("type", "at", "body")),
+)
+_STILL_DUE = Statement(
+    lambda _: (
+        select(_delivery.c.id)
+        .where(compiled.among(True, _delivery.c.id, "ids"), _delivery.c.due_at <= bindparam("now"))
+        .with_for_update(skip_locked=True)
+    )
+)
+_LEASE = Statement(
+    lambda pg: (
+        update(_delivery)
+        .where(compiled.among(pg, _delivery.c.id, "ids"))
+        .values(due_at=bindparam("lease_until"), fence=_delivery.c.fence + bindparam("_one", 1))
+    )
+)
+_LEASED = Statement(
+    lambda pg: (
+        select(*_DUE)
+        .join(_event, _event.c.id == _delivery.c.event_id)
+        .where(compiled.among(pg, _delivery.c.id, "ids"))
+        .order_by(_delivery.c.id)
+    )
 )
 
 
-def claim_due(tx: Tx, limit: int, lease_until: int, full: Sequence[int]) -> list[Row[Any]]:
-    """Deliveries whose time has come, oldest first, except those of lanes that are full; leased and fenced."""
-    due = select(_delivery.c.id).where(_delivery.c.due_at.is_not(None), _delivery.c.due_at <= tx.now)
-    if full:
-        due = due.where(_delivery.c.subscription_id.not_in(full))
-    due = due.order_by(_delivery.c.due_at).limit(limit)
-    ids = list(tx.sql.execute(due.with_for_update(skip_locked=True) if tx.postgres else due).scalars())
-    if not ids:
-        return []
-    moved = (
-        update(_delivery).where(among(tx.postgres, _delivery.c.id, ids)).values(due_at=lease_until, fence=_delivery.c.fence + 1)
-    )
-    tx.sql.execute(moved)
-    found = (
-        select(*_DUE)
-        .join(_event, _event.c.id == _delivery.c.event_id)
-        .join(_sub, _sub.c.id == _delivery.c.subscription_id)
-        .where(among(tx.postgres, _delivery.c.id, ids))
-        .order_by(_delivery.c.id)
-    )
-    return list(tx.sql.execute(found))
+def lease(tx: Tx, delivery_ids: Sequence[int], lease_until: int) -> dict[int, Any]:
+    """Those of them that are still due, fenced, with what an attempt needs. Their lanes are locked; a late settlement may
+    hold one of them all the same, and is not waited for."""
+    if not delivery_ids:
+        return {}
+    if tx.postgres:
+        delivery_ids = [row.id for row in _STILL_DUE.one(tx.sql, ids=list(delivery_ids), now=tx.now)]
+    named = compiled.names(tx.postgres, delivery_ids)
+    _LEASE.one(tx.sql, ids=named, lease_until=lease_until)
+    return {row.id: row for row in _LEASED.one(tx.sql, ids=named)}
 
 
 def held(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
@@ -140,16 +164,23 @@ def settle(tx: Tx, rows: Sequence[dict[str, Any]], attempts: Sequence[dict[str, 
     insert(tx, "attempt", attempts)
 
 
-def release(tx: Tx, claims: Sequence[tuple[int, int]]) -> None:
-    """Leases given back unused: due at once for anybody."""
+def release(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
+    """Leases given back unused: due again. Which of them were."""
     standing = held(tx, claims)
     tx.sql.execute(update(_delivery).where(among(tx.postgres, _delivery.c.id, sorted(standing))).values(due_at=tx.now))
+    return standing
 
 
-def skip_open(tx: Tx, subscription_id: int) -> int:
-    """A disabled subscription keeps what it would have been told as skipped, to be recovered."""
-    statement = update(_delivery).where(_delivery.c.subscription_id == subscription_id, _delivery.c.state == OPEN)
-    return tx.sql.execute(statement.values(state="skipped", due_at=None, ended_at=tx.now)).rowcount
+def skip_open(tx: Tx, subscription_id: int, most: int) -> int:
+    """A disabled subscription keeps what it would have been told as skipped, to be recovered; so many at a time. What is
+    being settled just now is not waited for."""
+    ids: list[int] = []
+    for which in (lanes.FRESH, lanes.AGAIN):
+        query = select(_delivery.c.id).where(_delivery.c.subscription_id == subscription_id, which).limit(most)
+        ids += tx.sql.execute(query.with_for_update(skip_locked=True) if tx.postgres else query).scalars()
+    skip = update(_delivery).where(among(tx.postgres, _delivery.c.id, ids))
+    tx.sql.execute(skip.values(state="skipped", due_at=None, ended_at=tx.now))
+    return len(ids)
 
 
 def mark_failing(tx: Tx, subscription_ids: Iterable[int]) -> None:
@@ -162,13 +193,6 @@ def mark_working(tx: Tx, subscription_ids: Iterable[int]) -> None:
     tx.sql.execute(update(_sub).where(working).values(failing_since=None))
 
 
-def failing_since(tx: Tx, subscription_ids: Iterable[int]) -> dict[int, int]:
-    query = select(_sub.c.id, _sub.c.failing_since).where(
-        among(tx.postgres, _sub.c.id, sorted(set(subscription_ids))), _sub.c.failing_since.is_not(None)
-    )
-    return {row.id: row.failing_since for row in tx.sql.execute(query)}
-
-
 def disable(tx: Tx, subscription_id: int, reason: str) -> bool:
     """True for the one who did it: the operational event is told once."""
     statement = update(_sub).where(_sub.c.id == subscription_id, _sub.c.status.in_(("active", "paused")))
@@ -176,20 +200,36 @@ def disable(tx: Tx, subscription_id: int, reason: str) -> bool:
     return bool(tx.sql.execute(statement.values(**values)).rowcount)
 
 
-def park_open(tx: Tx, subscription_id: int) -> int:
-    statement = update(_delivery).where(_delivery.c.subscription_id == subscription_id, _delivery.c.state == OPEN)
-    return tx.sql.execute(statement.values(due_at=None, fence=_delivery.c.fence + 1)).rowcount
-
-
-def wake_parked(tx: Tx, subscription_id: int) -> int:
-    parked = and_(_delivery.c.subscription_id == subscription_id, _delivery.c.state == OPEN, _delivery.c.due_at.is_(None))
-    return tx.sql.execute(update(_delivery).where(parked).values(due_at=tx.now)).rowcount
+_AGAIN = {
+    "state": OPEN,
+    "ended_at": None,
+    "hurried": False,
+    "spent": _delivery.c.attempts,
+    "fence": _delivery.c.fence + 1,
+}
+"""The fence moves on, so that nobody settles an older claim."""
 
 
 def send_again(tx: Tx, app_id: str, delivery_id: int) -> bool:
-    """Due now, whatever it was; its name and its body stay. The fence moves on, so that nobody settles an older claim."""
+    """Due now, whatever it was; its name and its body stay, its schedule begins anew."""
     again = update(_delivery).where(_delivery.c.id == delivery_id, _delivery.c.app_id == app_id)
-    return bool(tx.sql.execute(again.values(state=OPEN, due_at=tx.now, ended_at=None, fence=_delivery.c.fence + 1)).rowcount)
+    return bool(tx.sql.execute(again.values(**_AGAIN, due_at=tx.now)).rowcount)
+
+
+def recover(tx: Tx, subscription_id: int, after_id: int, last_id: int, most: int) -> tuple[int, int, int | None]:
+    """Walk so many deliveries of a subscription, and make those due again that never arrived. How many were walked, how
+    many of them are sent again, and the place reached."""
+    query = (
+        select(_delivery.c.id, _delivery.c.state)
+        .where(_delivery.c.subscription_id == subscription_id, _delivery.c.id > after_id, _delivery.c.id <= last_id)
+        .order_by(_delivery.c.id)
+        .limit(most)
+    )
+    rows = tx.sql.execute(query).all()
+    lost = among(tx.postgres, _delivery.c.id, [row.id for row in rows if row.state in UNDELIVERED])
+    again = update(_delivery).where(lost, _delivery.c.state.in_(UNDELIVERED)).values(**_AGAIN, due_at=tx.now)
+    count = tx.sql.execute(again).rowcount
+    return len(rows), count, rows[-1].id if rows else None
 
 
 # --- reads ---
@@ -218,6 +258,9 @@ def page(
         query = query.where(_delivery.c.id < before_id)
     if from_id is not None:
         query = query.where(_delivery.c.id >= from_id)
+    if state in UNDELIVERED:
+        # As in the partial index, letter by letter: among a million delivered ones these few are found at once.
+        query = query.where(text("delivery.state IN ('abandoned', 'skipped')"))
     if state is not None:
         query = query.where(_delivery.c.state == state)
     if subscription_id is not None:
@@ -242,13 +285,3 @@ def of_task(sql: Connection, app_id: str, task_id: int) -> list[Row[Any]]:
 
 def newest(sql: Connection, subscription_id: int) -> int:
     return int(sql.execute(select(func.max(_delivery.c.id)).where(_delivery.c.subscription_id == subscription_id)).scalar_one())
-
-
-def next_due_at(sql: Connection) -> int | None:
-    found: int | None = sql.execute(select(func.min(_delivery.c.due_at)).where(_delivery.c.due_at.is_not(None))).scalar_one()
-    return found
-
-
-def app_secret(sql: Connection, app_id: str) -> bytes | None:
-    row = sql.execute(select(_app.c.sealed).where(_app.c.id == app_id)).first()
-    return None if row is None else bytes(row.sealed)

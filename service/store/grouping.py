@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import IntegrityError
+
 from service.domain.errors import Unavailable
 from service.store.database import Commit, Tx, Verb, translated
 
@@ -71,7 +73,7 @@ class Group:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
             await self._settle(commit, batch)
 
-    async def _settle(self, commit: Commit, batch: list[Op]) -> None:
+    async def _settle(self, commit: Commit, batch: list[Op], again: bool = False) -> None:
         try:
             answers = await commit(lambda tx: run_batch(tx, batch))
         except asyncio.CancelledError:
@@ -80,6 +82,10 @@ class Group:
             raise
         except Exception as error:
             trouble = translated(error)
+            if len(batch) == 1 and isinstance(trouble, IntegrityError) and not again:
+                # Somebody else's row came first. Now it can be seen, and a name is drawn anew: once more.
+                await self._settle(commit, batch, again=True)
+                return
             if isinstance(trouble, Unavailable) or len(batch) == 1:
                 for op in batch:
                     if not op.done.done():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.domain.ids import Ids
@@ -19,6 +19,8 @@ from service.store.grouping import Group
 GROUPS = 2
 """Group transactions under way at once: while one waits for the disk, the other is filled."""
 POOL = 8
+POOL_S = 10
+"""Waiting for a free connection; longer means that the server does not keep up."""
 STATEMENT_S = 30
 RETRIES = 3
 """Of a transaction that lost a race for locks (40001, 40P01)."""
@@ -32,7 +34,7 @@ class Postgres:
             async_url(url),
             pool_size=POOL + groups,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=POOL_S,
             pool_pre_ping=False,
             hide_parameters=True,  # rows hold orders and sealed secrets; errors are logged
             connect_args={
@@ -64,7 +66,10 @@ class Postgres:
 
     async def write(self, act: Callable[[Tx], Answer]) -> Answer:
         try:
-            return await self._commit(act)
+            try:
+                return await self._commit(act)
+            except IntegrityError:
+                return await self._commit(act)  # somebody else's row came first: now it can be seen, and names are drawn anew
         except Exception as error:
             raise translated(error) from error
 

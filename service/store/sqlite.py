@@ -70,11 +70,11 @@ class SQLite:
 
     async def stop(self) -> None:
         await self._group.stop()
+        self._readers.shutdown()
+        self._reader.dispose()  # before the writer: whoever closes last checkpoints
         if self._sql is not None:
             await self._on(self._writer, self._sql.close)
         self._writer.shutdown()
-        self._readers.shutdown()
-        self._reader.dispose()
         self.engine.dispose()
         if self._lock is not None:
             os.close(self._lock)
@@ -125,8 +125,11 @@ def _single(tx: Tx, act: Callable[[Tx], Any], items: Any) -> list[Any]:
 
 def lock_file(path: str) -> int:
     """Held for the life of the process; the kernel lets go when it dies, however it dies."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError([Fault("CALLSHEET_DATABASE_URL", f"{path} cannot be written: {error.strerror}")]) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

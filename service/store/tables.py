@@ -59,7 +59,37 @@ class Task(SQLModel, table=True):
             sqlite_where=text("place_at IS NOT NULL"),
             postgresql_where=text("place_at IS NOT NULL"),
         ),
-        Index("task_to_ask", "poll_at", sqlite_where=text("poll_at IS NOT NULL"), postgresql_where=text("poll_at IS NOT NULL")),
+        Index(
+            "task_waiting",
+            "app_id",
+            "route",
+            "rank",
+            "id",
+            sqlite_where=text("place_at IS NOT NULL"),
+            postgresql_where=text("place_at IS NOT NULL"),
+        ),
+        Index(
+            "task_running_out",
+            "deadline_at",
+            sqlite_where=text("place_at IS NOT NULL"),
+            postgresql_where=text("place_at IS NOT NULL"),
+        ),
+        Index(
+            "task_to_ask",
+            "provider",
+            "account",
+            "poll_at",
+            sqlite_where=text("poll_at IS NOT NULL"),
+            postgresql_where=text("poll_at IS NOT NULL"),
+        ),
+        Index(
+            "task_in_flight",
+            "provider",
+            "account",
+            "app_id",
+            sqlite_where=text("submission_id IS NOT NULL AND ended_at IS NULL"),
+            postgresql_where=text("submission_id IS NOT NULL AND ended_at IS NULL"),
+        ),
     )
     id: int = _key()
     app_id: str = Field(sa_type=String)
@@ -90,6 +120,9 @@ class Task(SQLModel, table=True):
     missing: int
     missing_at: int | None = _big(null=True)
     receipts: int
+    account: str | None = Field(sa_type=String, default=None)
+    route: str = Field(sa_type=String, default="")
+    rank: int = 9
 
 
 class TaskOrder(SQLModel, table=True):
@@ -128,6 +161,13 @@ class Submission(SQLModel, table=True):
     __table_args__ = (
         Index("submission_by_task", "task_id", "number", unique=True),
         Index("submission_by_remote_id", "provider", "remote_id"),
+        Index(
+            "submission_open",
+            "provider",
+            "account",
+            sqlite_where=text("outcome IN ('sending', 'unknown')"),
+            postgresql_where=text("outcome IN ('sending', 'unknown')"),
+        ),
     )
     id: int = _key()
     task_id: int = _big()
@@ -214,6 +254,25 @@ class Subscription(SQLModel, table=True):
             sqlite_where=text("task_id IS NOT NULL"),
             postgresql_where=text("task_id IS NOT NULL"),
         ),
+        Index(
+            "subscription_by_pace",
+            "pace_id",
+            sqlite_where=text("pace_id IS NOT NULL"),
+            postgresql_where=text("pace_id IS NOT NULL"),
+        ),
+        Index(
+            "subscription_deleted",
+            "status_at",
+            sqlite_where=text("status = 'deleted'"),
+            postgresql_where=text("status = 'deleted'"),
+        ),
+        Index(
+            "subscription_publics",
+            "app_id",
+            "id",
+            sqlite_where=text("publics IS NOT NULL"),
+            postgresql_where=text("publics IS NOT NULL"),
+        ),
     )
     id: int = _key()
     app_id: str = Field(sa_type=String)
@@ -228,7 +287,14 @@ class Subscription(SQLModel, table=True):
     filter: str = _words()
     options: str = _words()
     rate: int | None = Field(default=None)
+    """Notices a second."""
     concurrency: int | None = Field(default=None)
+    schedule: str | None = _words(null=True)
+    """JSON list of seconds before each retry; null: as everybody's."""
+    publics: str | None = _words(null=True)
+    """JSON list of [public key, until when it is still published, or null]; null: it signs with a shared secret."""
+    pace_id: int | None = _big(null=True)
+    """Of the address, for channels where all that write to one address have to share its pace."""
     label: str = _words()
     status: str = Field(sa_type=String)
     """active, paused, disabled, deleted."""
@@ -240,12 +306,72 @@ class Subscription(SQLModel, table=True):
     """Grows with every change, so that what couriers keep in memory is known to be old."""
 
 
+class Lane(SQLModel, table=True):
+    """Where the deliveries of one subscription wait for their turn; it has the subscription's id. Whoever claims, claims a
+    turn of a lane: a lane that may not send (paused, held back, at its rate) is one row that is not due, however many
+    deliveries wait in it."""
+
+    __table_args__ = (
+        Index("lane_due", "due_at", sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL")),
+        Index(
+            "lane_untold",
+            "abandoned_at",
+            sqlite_where=text("abandoned > 0"),
+            postgresql_where=text("abandoned > 0"),
+        ),
+    )
+    id: int = _key()
+    due_at: int | None = _big(null=True)
+    """Look into it then; never later than its first delivery is due, unless it is held. Null: nothing waits, or paused."""
+    idle: bool
+    """The last look found nothing. Only the second in a row closes it: a transaction may be under way that adds to it."""
+    failures: int
+    """In a row."""
+    held_until: int = _big()
+    """The subscriber asked for a pause, or its breaker is open."""
+    spent_until: int = _big()
+    """Its rate is used up until then, one second's worth ahead at most."""
+    abandoned: int
+    """Deliveries given up and not told of yet."""
+    abandoned_at: int = _big()
+    """When that was told last."""
+
+
+class Pace(SQLModel, table=True):
+    """An address that takes one message at a time, shared by the subscriptions that lead to it."""
+
+    id: int = _key()
+    """A digest of the address."""
+    next_at: int = _big()
+
+
 class Delivery(SQLModel, table=True):
     __table_args__ = (
         Index("delivery_once", "event_id", "subscription_id", unique=True),
         Index("delivery_by_app", "app_id", "id"),
         Index("delivery_by_subscription", "subscription_id", "id"),
-        Index("delivery_due", "due_at", sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL")),
+        Index(
+            "delivery_fresh",
+            "subscription_id",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL AND attempts = 0"),
+            postgresql_where=text("due_at IS NOT NULL AND attempts = 0"),
+        ),
+        Index(
+            "delivery_again",
+            "subscription_id",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL AND attempts > 0"),
+            postgresql_where=text("due_at IS NOT NULL AND attempts > 0"),
+        ),
+        Index(
+            "delivery_undelivered",
+            "app_id",
+            "state",
+            "id",
+            sqlite_where=text("state IN ('abandoned', 'skipped')"),
+            postgresql_where=text("state IN ('abandoned', 'skipped')"),
+        ),
     )
     id: int = _key()
     app_id: str = Field(sa_type=String)
@@ -254,11 +380,14 @@ class Delivery(SQLModel, table=True):
     state: str = Field(sa_type=String)
     """pending, delivered, abandoned, skipped."""
     attempts: int
+    spent: int = 0
+    """Attempts made before it was last sent again on request: they take no step of the schedule any more."""
     fence: int
     """Grows with every claim: whoever settles with an older one has lost his lease."""
     hurried: bool = False
     """An extra attempt was made at once after the first connection failed; it takes no step of the schedule."""
     due_at: int | None = _big(null=True)
+    """Pending: try then. In the past it waits for its lane's turn; a lease ends in the future."""
     created_at: int = _big()
     ended_at: int | None = _big(null=True)
 
@@ -274,6 +403,70 @@ class Attempt(SQLModel, table=True):
     answer: bytes | None = _bytes(null=True)
     """The first 4 KiB."""
     at: int = _big()
+
+
+class AccountState(SQLModel, table=True):
+    """What is known of one account beyond its configuration, shared by all processes and kept over restarts."""
+
+    __tablename__ = "account"
+    provider: str = Field(sa_type=String, primary_key=True)
+    name: str = Field(sa_type=String, primary_key=True)
+    failures: int = 0
+    open_until: int | None = _big(null=True)
+    probed_at: int | None = _big(null=True)
+    """Its breaker."""
+    asking_until: int = _big()
+    """One process at a time asks it; and nobody before then."""
+    list_at: int = _big()
+    get_at: int = _big()
+    """When its limits allow the next question about many tasks, about one."""
+    silent_count: int = 0
+    """Turns in a row in which it did not answer."""
+
+
+class Tally(SQLModel, table=True):
+    """Running totals of one account. Written now and then: the last seconds before a crash may be missing."""
+
+    provider: str = Field(sa_type=String, primary_key=True)
+    account: str = Field(sa_type=String, primary_key=True)
+    what: str = Field(sa_type=String, primary_key=True)
+    count: int = _big()
+
+
+class Sample(SQLModel, table=True):
+    """How long tasks stayed silent in one state: counters of buckets of durations."""
+
+    provider: str = Field(sa_type=String, primary_key=True)
+    model: str = Field(sa_type=String, primary_key=True)
+    state: str = Field(sa_type=String, primary_key=True)
+    bucket: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    count: int = _big()
+
+
+class Job(SQLModel, table=True):
+    """Long work on request (`recover`, `forget`), done a batch at a time; a batch and its progress are one commit."""
+
+    __table_args__ = (
+        Index("job_due", "due_at", sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL")),
+        Index("job_by_app", "app_id", "id"),
+        Index("job_by_subscription", "subscription_id", "id"),
+    )
+    id: int = _key()
+    app_id: str = Field(sa_type=String)
+    kind: str = Field(sa_type=String)
+    subscription_id: int | None = _big(null=True)
+    place: int = _big()
+    """Everything up to this id is done."""
+    last: int = _big()
+    """It ends at this id: what came after the request is not part of it."""
+    seen: int
+    done: int
+    state: str = Field(sa_type=String)
+    """running, done, stopped."""
+    reason: str | None = _words(null=True)
+    due_at: int | None = _big(null=True)
+    created_at: int = _big()
+    ended_at: int | None = _big(null=True)
 
 
 class Pulse(SQLModel, table=True):

@@ -1,7 +1,6 @@
 """Tasks and submissions: taken under lock, saved in sets, claimed by their one timestamp."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
@@ -26,7 +25,10 @@ from service.store.tables import TABLES
 _task, _submission, _order, _label, _key = (
     TABLES[n] for n in ("task", "submission", "task_order", "task_label", "idempotency")
 )
-_FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "flags", "created_at", "deadline_at"}
+_FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "flags", "created_at", "deadline_at"} | {
+    "route",
+    "rank",
+}
 """Of a task: written once, with its order."""
 _SAVE_TASK = Statement(
     lambda _: (
@@ -110,59 +112,6 @@ def drop_old_keys(tx: Tx, before: int, limit: int) -> int:
     for row in rows:
         tx.sql.execute(_key.delete().where(_key.c.app_id == row.app_id, _key.c.key == row.key))
     return len(rows)
-
-
-# --- claims: whoever moves the timestamp forward may act ---
-
-
-def claim_stale(tx: Tx, limit: int, lease_until: int) -> list[tuple[Task, Submission | None]]:
-    """Tasks nobody has told us about in time, oldest first."""
-    stale = (
-        select(*task_columns())
-        .where(_task.c.poll_at.is_not(None), _task.c.poll_at <= tx.now)
-        .order_by(_task.c.poll_at)
-        .limit(limit)
-    )
-    tasks = [to_task(row) for row in tx.sql.execute(stale.with_for_update(skip_locked=True) if tx.postgres else stale)]
-    _move(tx, "poll_at", [t.id for t in tasks], lease_until)
-    subs = _submissions_of(tx, [t.submission_id for t in tasks if t.submission_id is not None])
-    return [(replace(t, poll_at=lease_until), None if t.submission_id is None else subs.get(t.submission_id)) for t in tasks]
-
-
-def claim_unplaced(tx: Tx, limit: int, lease_until: int) -> list[Task]:
-    """Tasks that wait to be placed, oldest due first."""
-    due = (
-        select(*task_columns())
-        .where(_task.c.place_at.is_not(None), _task.c.place_at <= tx.now)
-        .order_by(_task.c.place_at)
-        .limit(limit)
-    )
-    tasks = [to_task(row) for row in tx.sql.execute(due.with_for_update(skip_locked=True) if tx.postgres else due)]
-    _move(tx, "place_at", [t.id for t in tasks], lease_until)
-    return [replace(t, place_at=lease_until) for t in tasks]
-
-
-def rearm(tx: Tx, pairs: Sequence[tuple[int, int, int]]) -> None:
-    """(task, poll_at as claimed, new poll_at): only where the claim still stands."""
-    if pairs:
-        statement = (
-            update(_task)
-            .where(_task.c.id == bindparam("_id"), _task.c.poll_at == bindparam("_was"))
-            .values(poll_at=bindparam("_at"))
-        )
-        tx.sql.execute(statement, [{"_id": i, "_was": was, "_at": at} for i, was, at in pairs])
-
-
-def _move(tx: Tx, column: str, task_ids: Sequence[int], to: int) -> None:
-    if task_ids:
-        tx.sql.execute(update(_task).where(among(tx.postgres, _task.c.id, task_ids)).values({column: to}))
-
-
-def _submissions_of(tx: Tx, ids: Sequence[int]) -> dict[int, Submission]:
-    if not ids:
-        return {}
-    found = select(*submission_columns()).where(among(tx.postgres, _submission.c.id, ids))
-    return {sub.id: sub for sub in map(to_submission, tx.sql.execute(found))}
 
 
 # --- reads ---

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from service.domain import ids
 from service.domain.errors import BadOrder, Conflict, Fault, NotFound
 from service.domain.instant import maybe, rfc3339
+from service.flow.health import provider_health
 from service.signing import new_secret
 from service.store import apps
 from service.web import answers
@@ -117,19 +118,24 @@ async def _existing(call: Call) -> str:
 
 
 async def providers(call: Call) -> Response:
-    """The configured accounts and what is known of their gateways."""
-    data = [
-        {
-            "provider": desk.account.provider,
-            "account": desk.account.name,
-            "callbacks": str(desk.callbacks),
-            "cancels": desk.gateway.facts.cancels,
-            "batch": desk.gateway.facts.batch,
-            "verified": list(desk.gateway.facts.verified),
-            "unverified": list(desk.gateway.facts.unverified),
-        }
-        for desk in call.parts.accounts.desks.values()
-    ]
+    """The configured accounts, how they are doing, and what is known of their gateways."""
+    health = await provider_health(call.parts)
+    data = []
+    for key, desk in call.parts.accounts.desks.items():
+        facts = desk.gateway.facts
+        data.append(
+            {
+                "provider": desk.account.provider,
+                "account": desk.account.name,
+                "callbacks": str(desk.callbacks),
+                "cancels": facts.cancels,
+                "batch": facts.batch,
+                "caps": {"in_flight": desk.caps.in_flight, "per_minute": desk.caps.per_minute} if desk.caps else None,
+                "health": health[key],
+                "verified": list(facts.verified),
+                "unverified": list(facts.unverified),
+            }
+        )
     return answers.json({"object": "list", "data": data, "next": None})
 
 

@@ -88,7 +88,7 @@ class CallbackDoor:
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT:
+        if name == b"content-length" and value.isdigit() and int(value[-20:]) > BODY_LIMIT:
             raise _TooLarge
     message = await receive()
     body: bytes = message.get("body", b"")

@@ -64,19 +64,26 @@ class BodyTooLarge(Exception):
         super().__init__(f"the body is larger than {limit:,} bytes")
 
 
+class BodyTooSlow(Exception):
+    pass
+
+
 async def read_body(request: Request, endpoint: Endpoint) -> Any:
     """The checked body of a request, or None where there is none to read."""
     if endpoint.body is None:
         return None
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > endpoint.body_limit:
+    if length.isdecimal() and int(length[-20:]) > endpoint.body_limit:
         raise BodyTooLarge(endpoint.body_limit)
     chunks = bytearray()
-    async with asyncio.timeout(BODY_S):
-        async for chunk in request.stream():
-            chunks += chunk
-            if len(chunks) > endpoint.body_limit:
-                raise BodyTooLarge(endpoint.body_limit)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                chunks += chunk
+                if len(chunks) > endpoint.body_limit:
+                    raise BodyTooLarge(endpoint.body_limit)
+    except TimeoutError:
+        raise BodyTooSlow from None
     if not chunks and endpoint.body is Nothing:
         return Nothing()
     try:
@@ -92,6 +99,8 @@ def read_query(request: Request, endpoint: Endpoint) -> Any:
     """Unknown parameters are named, not ignored: a filter with a typing error must not mean `everything`."""
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
+        if "\x00" in name + value:
+            raise BadOrder("a query parameter cannot be used", [Fault(name, "may not contain NUL; no database stores it")])
         if endpoint.free_query is not None and name.startswith(endpoint.free_query):
             continue
         if name in given:

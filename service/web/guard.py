@@ -6,6 +6,7 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from service.domain.errors import NotFound
 from service.parts import Parts
 from service.store import apps
 
@@ -13,6 +14,8 @@ SCOPES = ("submit", "read", "manage", "admin")
 KNOWN_MS = 10_000
 """A key that was found is not looked up again for this long: a revoked one works no longer than that elsewhere."""
 KNOWN_LIMIT = 10_000
+KEY_LIMIT = 200
+"""Characters: ours have 44, and an operator may choose a longer one."""
 PREFIX = "csk_"
 DEFAULT_APP = "default"
 
@@ -33,16 +36,16 @@ class Guard:
         self._known: OrderedDict[str, tuple[int, bytes, Caller]] = OrderedDict()
 
     async def caller(self, authorization: str | None, app: str | None) -> Caller | None:
-        """None: no such key. Raises KeyError for an app that does not exist (admin only)."""
+        """None: no such key. Raises NotFound for an app that does not exist (admin only)."""
         scheme, _, key = (authorization or "").partition(" ")
         key = key.strip()
-        if scheme.lower() != "bearer" or not key or len(key) > 200:
+        if scheme.lower() != "bearer" or not 0 < len(key) <= KEY_LIMIT or not (key.isascii() and key.isprintable()):
             return None
         given = digest(key)
         if hmac.compare_digest(given, self._admin):
             app_id = app or DEFAULT_APP
             if app_id != DEFAULT_APP and await self._parts.db.read(lambda sql: apps.app(sql, app_id)) is None:
-                raise KeyError(app_id)
+                raise NotFound(f"there is no app {app_id[:40]!r}")
             return Caller(app_id, frozenset(SCOPES))
         prefix = key[: len(PREFIX) + 8]
         now = self._parts.clock()

@@ -33,6 +33,8 @@ SLICE = 256
 POLL_S = 0.5
 """What other processes wrote rings no bell here."""
 BEAT_S = 15.0
+GOODBYE_S = 1.0
+"""For a stream's last bytes at shutdown; whoever has not taken them then is hung up on."""
 PAUSE_LIMIT_S = 5.0
 
 
@@ -40,6 +42,7 @@ class Hub:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._readers: set[Reader] = set()
+        self._empty = asyncio.Event()
         self._aboard: dict[str, set[Reader]] = {}
         """By app: those that have caught up."""
         self._recent: deque[Frame] = deque()
@@ -48,8 +51,8 @@ class Hub:
         """Everything up to here was handed out."""
         self._floor: Place = (0, 0)
         """Everything after it and up to `_at` is among the recent frames."""
-        self._tasks: list[asyncio.Task[None]] = []
-        """Tail and timer, while there are readers."""
+        self._tail: asyncio.Task[None] | None = None
+        """Runs while there are readers. Never cancelled: a statement that is torn out of its connection costs the connection."""
         self._replaying = asyncio.Semaphore(REPLAYS)
         self.closed = False
 
@@ -59,6 +62,7 @@ class Hub:
 
     def add(self, reader: Reader) -> None:
         self._readers.add(reader)
+        self._empty.clear()
         if self.closed:
             reader.end()
 
@@ -71,19 +75,21 @@ class Hub:
             if not aboard:
                 del self._aboard[reader.app_id]
         if not self._readers:
-            for task in self._tasks:
-                task.cancel()
-            self._tasks = []
+            self._empty.set()
+            self._parts.happened.set()
 
     async def close(self) -> None:
         """Every stream ends now; their readers come back to whoever is there then."""
         self.closed = True
         for reader in tuple(self._readers):
             reader.end()
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._readers:
+            await _ring(self._empty, GOODBYE_S)
+        for reader in tuple(self._readers):
+            reader.hang_up()
+        if self._tail is not None:
+            self._parts.happened.set()
+            await asyncio.wait([self._tail], timeout=GOODBYE_S)
 
     # --- a reader catches up ---
 
@@ -91,6 +97,8 @@ class Hub:
         try:
             while not reader.over and (reader.behind or not self._board(reader)):
                 async with self._replaying:
+                    if reader.over:
+                        return
                     end, rows = await self._parts.db.read(lambda sql: _page(sql, reader.app_id, reader.place))
                 frames = [_frame(row) for row in rows]
                 reader.behind = len(rows) >= PAGE
@@ -103,14 +111,11 @@ class Hub:
 
     def _board(self, reader: Reader) -> bool:
         """Without a pause inside: between what the reader is given here and what the hub reads next there is no gap."""
-        if not self._tasks:
+        if self._tail is None:
             self._at = self._floor = reader.place
             self._recent.clear()
             self._recent_bytes = 0
-            self._tasks = [
-                asyncio.create_task(self._tail(), name="live tail"),
-                asyncio.create_task(self._beats(), name="live beats"),
-            ]
+            self._tail = asyncio.create_task(self._follow(), name="live tail")
         elif reader.place < self._floor:
             return False
         reader.push([f for f in self._recent if f.app_id == reader.app_id and _chosen(reader.patterns, f)])
@@ -120,10 +125,12 @@ class Hub:
 
     # --- the hub itself ---
 
-    async def _tail(self) -> None:
+    async def _follow(self) -> None:
+        beats = asyncio.create_task(self._beats(), name="live beats")
         errors = 0
-        while True:
+        while self._readers and not self.closed:
             self._parts.happened.clear()
+            pause_s = POLL_S
             try:
                 rows = await self._parts.db.read(lambda sql: journal.feed(sql, None, self._at, PAGE))
                 errors = 0
@@ -134,9 +141,10 @@ class Hub:
                 # Nothing is lost: the place stands, and the next round reads from there.
                 errors += 1
                 _failed("live.tail_failed", error)
-                await asyncio.sleep(min(0.1 * 2**errors, PAUSE_LIMIT_S))
-                continue
-            await _ring(self._parts.happened, POLL_S)
+                pause_s = min(0.1 * 2**errors, PAUSE_LIMIT_S)
+            await _ring(self._parts.happened, pause_s)
+        beats.cancel()
+        self._tail = None
 
     async def _hand_out(self, frames: Sequence[Frame]) -> None:
         if not frames:

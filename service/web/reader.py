@@ -77,9 +77,9 @@ class Reader:
         self._task = asyncio.create_task(self._open(catch_up), name="live reader")
 
     def leave(self) -> None:
+        """It is gone: what is under way finds nothing more to do."""
         self.over = True
-        if self._task is not None:
-            self._task.cancel()
+        self._waiting = []
 
     def push(self, frames: Sequence[Frame]) -> None:
         """Never waits: a reader that is too slow is its own problem."""
@@ -96,7 +96,7 @@ class Reader:
     def beat(self, now_s: float) -> None:
         if self._sending and self._late:
             log.info("live.cut", extra={"app": self.app_id, "why": "stuck", "waiting_bytes": self._waiting_bytes})
-            self.end()
+            self.hang_up()
         elif self._sending:
             self._late = True
         elif self._task is None and now_s >= self.ends_at_s:
@@ -111,7 +111,7 @@ class Reader:
         self.over = True
         self._waiting = [_END]
         if self._sending:
-            self._hang_up()
+            self.hang_up()
         elif self._task is None:
             self._task = asyncio.create_task(self._write())
 
@@ -156,7 +156,7 @@ class Reader:
         self._waiting_bytes -= size
         return body
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         """ASGI has no word for it: a response that ends waits for the client to read the rest, and this one does not read.
         Uvicorn's transport hangs behind `send`; with another server the end waits."""
         transport = getattr(getattr(self._send, "__self__", None), "transport", None)

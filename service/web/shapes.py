@@ -115,7 +115,10 @@ class FilterIn(Shape):
 Headers = Annotated[dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=1_000)]], Field(max_length=20)]
 Options = Annotated[dict[Short, Short], Field(max_length=10)]
 Rate = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+"""Notices a second."""
 Concurrency = Annotated[int, Field(strict=True, ge=1, le=100)]
+Schedule = Annotated[list[Annotated[int, Field(strict=True, ge=1, le=7 * 86_400)]], Field(max_length=20)]
+"""Seconds before each retry."""
 
 
 class SubscriptionIn(Shape):
@@ -125,8 +128,9 @@ class SubscriptionIn(Shape):
     filter: FilterIn | None = None
     headers: Headers | None = None
     options: Options | None = None
-    rate: Rate | None = None
+    rate: Rate | None = Field(None, description="notices a second")
     concurrency: Concurrency | None = None
+    schedule: Schedule | None = Field(None, description="seconds before each retry; an empty list: one attempt")
     label: Short | None = None
 
 
@@ -138,8 +142,9 @@ class SubscriptionPatch(Shape):
     filter: FilterIn | None = None
     headers: Headers | None = None
     options: Options | None = None
-    rate: Rate | None = None
+    rate: Rate | None = Field(None, description="notices a second")
     concurrency: Concurrency | None = None
+    schedule: Schedule | None = Field(None, description="seconds before each retry; an empty list: one attempt")
     label: Short | None = None
 
 
@@ -155,6 +160,23 @@ class AppIn(Shape):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     label: Short = ""
     weight: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
+
+
+class ResolveIn(Shape):
+    """What an operator found at the provider."""
+
+    outcome: Literal["never_happened", "accepted"]
+    remote_id: Short | None = Field(None, description="the provider's name for the task; with `accepted`")
+
+    @model_validator(mode="after")
+    def _a_name_if_accepted(self) -> "ResolveIn":
+        if (self.remote_id is not None) != (self.outcome == "accepted"):
+            raise ValueError("remote_id belongs to the outcome accepted, and is required with it")
+        return self
+
+
+class RecoverIn(Shape):
+    since: Short = Field(description="RFC 3339: everything that happened since then and did not arrive")
 
 
 class Nothing(Shape):

@@ -12,17 +12,17 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.domain.errors import CallerError, Unavailable
+from service.domain.errors import CallerError, NotFound, Unavailable
 from service.parts import Parts
-from service.web import admin, answers, feed, live, openapi, subscriptions, tasks
+from service.web import admin, answers, feed, live, openapi, repair, subscriptions, tasks
 from service.web.callbacks import PATH, CallbackDoor
-from service.web.endpoints import BodyTooLarge, Call, Endpoint, read_body, read_query
+from service.web.endpoints import BodyTooLarge, BodyTooSlow, Call, Endpoint, read_body, read_query
 from service.web.guard import Guard
 from service.web.hub import Hub
 
 log = logging.getLogger("callsheet.web")
 
-ENDPOINTS: tuple[Endpoint, ...] = (*tasks.ENDPOINTS, *feed.ENDPOINTS, *subscriptions.ENDPOINTS, *admin.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (*tasks.ENDPOINTS, *feed.ENDPOINTS, *subscriptions.ENDPOINTS, *repair.ENDPOINTS, *admin.ENDPOINTS)
 
 Ready = Callable[[], Awaitable[dict[str, str]]]
 """What is wrong, by part; empty: ready."""
@@ -56,6 +56,7 @@ def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ())
         Route("/metrics", metrics),
         Route("/openapi.json", spec),
         Route("/docs", docs),
+        *repair.well_known(parts),
         *_routes(parts, guard),
         *mounts,
     ]
@@ -126,14 +127,14 @@ async def _answer(parts: Parts, guard: Guard, endpoint: Endpoint, request: Reque
             return answers.problem(401, "unauthorized", why, headers={"WWW-Authenticate": "Bearer"})
         if not caller.may(endpoint.scope):
             return answers.problem(403, "forbidden", f"this key may not do that: it needs the scope {endpoint.scope!r}")
+        if any("\x00" in part for part in request.path_params.values()):
+            raise NotFound("there is no such thing: no name holds a NUL, and no database takes one")
         query = read_query(request, endpoint)
         body = await read_body(request, endpoint)
         return await endpoint.handle(Call(parts, caller, request, request.path_params, query, body))
-    except KeyError as error:
-        return answers.problem(404, "not-found", f"there is no app {error.args[0]!r}")
     except BodyTooLarge as error:
         return answers.problem(413, "too-large", str(error), headers={"Connection": "close"})
-    except TimeoutError:
+    except BodyTooSlow:
         return answers.problem(408, "too-slow", "the body did not arrive in time", headers={"Connection": "close"})
     except ClientDisconnect:
         return Response(status_code=400)

@@ -6,7 +6,7 @@ import orjson
 from starlette.responses import Response
 
 from service.domain import ids
-from service.domain.errors import Conflict, NotFound
+from service.domain.errors import NotFound
 from service.domain.ids import first_id_at
 from service.domain.instant import maybe, rfc3339
 from service.flow import subscribe
@@ -28,6 +28,8 @@ def shown(row: Any) -> dict[str, Any]:
         "options": orjson.loads(row.options),
         "rate": row.rate,
         "concurrency": row.concurrency,
+        "schedule": None if row.schedule is None else orjson.loads(row.schedule),
+        "public_key": None if row.publics is None else orjson.loads(row.publics)[0][0],
         "label": row.label,
         "status": row.status,
         "reason": row.reason,
@@ -50,6 +52,7 @@ async def create(call: Call) -> Response:
         options=body.options,
         rate=body.rate,
         concurrency=body.concurrency,
+        schedule=body.schedule,
         label=body.label or "",
     )
     return answers.json(shown(row) | ({"secret": secret} if secret else {}), 201)
@@ -92,8 +95,8 @@ async def test(call: Call) -> Response:
 
 
 async def rotate(call: Call) -> Response:
-    row, secret = await subscribe.rotate(call.parts, call.app_id, _id(call))
-    return answers.json(shown(row) | {"secret": secret})
+    row, key = await subscribe.rotate(call.parts, call.app_id, _id(call))
+    return answers.json(shown(row) | key)
 
 
 async def pause(call: Call) -> Response:
@@ -179,15 +182,7 @@ async def delivery(call: Call) -> Response:
 
 async def resend(call: Call) -> Response:
     """The same notice under the same name, now."""
-    delivery_id = _delivery_id(call)
-    row = await call.parts.db.read(lambda sql: deliveries.delivery(sql, call.app_id, delivery_id))
-    if row is None:
-        raise NotFound("there is no such delivery")
-    sub = await call.parts.db.read(lambda sql: deliveries.subscription(sql, call.app_id, row.subscription_id))
-    if sub is None or sub.status != "active":
-        raise Conflict("its subscription is not active; resume it first")
-    await call.parts.db.write(lambda tx: deliveries.send_again(tx, call.app_id, delivery_id))
-    call.parts.courier.bell.set()
+    await subscribe.resend(call.parts, call.app_id, _delivery_id(call))
     return await delivery(call)
 
 

@@ -14,13 +14,24 @@ from service.domain.instant import maybe, parse, rfc3339
 from service.domain.lifecycle import SETTLED, State
 from service.domain.order import Order
 from service.domain.task import Task, view
-from service.flow import submit
+from service.flow import cancel, resolve, submit
+from service.flow.explanation import explanation
 from service.flow.record import fragment
 from service.parts import Parts
 from service.store import deliveries, journal, tasks
 from service.web import answers
 from service.web.endpoints import Call, Endpoint, prefer_wait_s
-from service.web.shapes import Anything, ListOut, NoQuery, OrderIn, SubmitQuery, TaskOut, TaskPage
+from service.web.shapes import (
+    Anything,
+    ListOut,
+    NoQuery,
+    Nothing,
+    OrderIn,
+    ResolveIn,
+    SubmitQuery,
+    TaskOut,
+    TaskPage,
+)
 
 ORDER_LIMIT = 64 * 1024 * 1024
 """Bytes: what Ark itself takes, inline pictures included."""
@@ -185,6 +196,29 @@ async def timeline(call: Call) -> Response:
     )
 
 
+async def explained(call: Call) -> Response:
+    """Why it is where it is, and what happens next."""
+    task, told, queue = await explanation(call.parts, call.app_id, answers.id_of(ids.TASK, call.path["id"], "task"))
+    body: dict[str, Any] = {"object": "explanation", "task": ids.encode(ids.TASK, task.id), "state": task.state}
+    body |= {"code": told.code, "why": told.why, "next": told.next, "next_at": maybe(told.next_at)}
+    body["queue"] = None
+    if queue is not None:
+        body["queue"] = {"place": queue.place, "estimate_s": None if queue.wait_s is None else round(queue.wait_s, 1)}
+    return answers.json(body)
+
+
+async def cancelled(call: Call) -> Response:
+    task = await cancel.cancel(call.parts, call.app_id, answers.id_of(ids.TASK, call.path["id"], "task"))
+    return _shown(call.parts, task, 200, {"ETag": _tag(task)})
+
+
+async def resolved(call: Call) -> Response:
+    body: ResolveIn = call.body
+    task_id = answers.id_of(ids.TASK, call.path["id"], "task")
+    task = await resolve.resolve(call.parts, call.app_id, task_id, body.remote_id)
+    return _shown(call.parts, task, 200, {"ETag": _tag(task)})
+
+
 async def _task(call: Call) -> Task:
     task_id = answers.id_of(ids.TASK, call.path["id"], "task")
     task = await call.parts.db.read(lambda sql: tasks.by_id(sql, call.app_id, task_id))
@@ -227,6 +261,27 @@ ENDPOINTS = (
         NoQuery,
         TaskOut,
         headers=(_WAIT,),
+    ),
+    Endpoint(
+        "GET", "/v1/tasks/{id}/explain", "read", "Why it is where it is, and what happens next", explained, answer=Anything
+    ),
+    Endpoint(
+        "POST",
+        "/v1/tasks/{id}/cancel",
+        "submit",
+        "Cancel it: for free before it is placed, at the provider while it is queued there",
+        cancelled,
+        Nothing,
+        answer=TaskOut,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/tasks/{id}/resolve",
+        "manage",
+        "Say what became of an order whose answer got lost",
+        resolved,
+        ResolveIn,
+        answer=TaskOut,
     ),
     Endpoint(
         "GET", "/v1/tasks/{id}/timeline", "read", "Everything that happened to it, oldest first", timeline, answer=Anything

@@ -227,7 +227,7 @@ def test_a_cancel_deletes_and_is_taken_or_comes_too_late() -> None:
 
 
 def test_a_scan_lists_what_tells_orders_apart() -> None:
-    assert str(ARK.scan(ACCOUNT, "ep-1/x", 2, flex=False).url) == f"{BASE}?page_num=2&page_size=100&filter.model=ep-1%2Fx"
+    assert str(ARK.scan(ACCOUNT, "ep-1/x", 2, flex=False).url) == f"{BASE}?page_num=2&page_size=500&filter.model=ep-1%2Fx"
     task = {**orjson.loads(recorded("ark/running.json")), "safety_identifier": "task_1", "duration": 5, "ratio": None}
     outcome = ARK.read_scan(Reply(200, {}, orjson.dumps({"total": 2, "items": [task, {"id": "x"}]})), NOW)
     assert isinstance(outcome, tuple)

@@ -1,0 +1,91 @@
+"""Admission: which of the waiting orders start now, and with which account.
+
+Fair between apps by what each has in flight for its weight, so that nothing has to be remembered; by rank within an app.
+An order takes the first account of its route that has room, and begins one further on with every try.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+
+Key = tuple[str, str]
+"""Provider and account."""
+
+PLENTY = 1 << 40
+"""Room of an account without a cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """None: no cap."""
+
+    in_flight: int | None = None
+    per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    task_id: int
+    app_id: str
+    route: Sequence[Key]
+    rank: int
+    """Smaller goes first."""
+    tries: int
+
+
+def room(caps: Caps, in_flight: int, sent_count: int, breaker_room: int | None) -> int:
+    free = PLENTY if caps.in_flight is None else caps.in_flight - in_flight
+    quota = PLENTY if caps.per_minute is None else caps.per_minute - sent_count
+    return max(0, min(free, quota, PLENTY if breaker_room is None else breaker_room))
+
+
+def choose(route: Sequence[Key], tries: int, rooms: Mapping[Key, int]) -> Key | None:
+    """The account to try: nobody waits for a full one while another may take the order."""
+    if not route:
+        return None
+    start = tries % len(route)
+    return next((key for key in (*route[start:], *route[:start]) if rooms.get(key, 0) > 0), None)
+
+
+def admit(
+    waiting: Sequence[Waiting],
+    rooms: MutableMapping[Key, int],
+    loads: Mapping[str, int],
+    weights: Mapping[str, int],
+    most: int,
+) -> list[tuple[int, Key]]:
+    """(task, account) for those that start, in order. Takes from `rooms` what it gives away."""
+    queues: dict[str, list[Waiting]] = defaultdict(list)
+    for each in sorted(waiting, key=lambda w: (w.rank, w.task_id), reverse=True):
+        queues[each.app_id].append(each)
+    load = {app: float(loads.get(app, 0)) for app in queues}
+    started: list[tuple[int, Key]] = []
+    while queues and len(started) < most:
+        app = min(queues, key=lambda a: (load[a] / weights.get(a, 1), a))
+        while queues[app]:
+            first = queues[app].pop()
+            key = choose(first.route, first.tries, rooms)
+            if key is not None:
+                rooms[key] -= 1
+                load[app] += 1
+                started.append((first.task_id, key))
+                break
+        if not queues[app]:
+            del queues[app]
+    return started
+
+
+def place(ahead_count: int, weight: int, others: Sequence[tuple[int, int]]) -> int:
+    """The place in the queue, from 1. `others`: (orders that wait, weight) of each other app that wants the same accounts;
+    while our orders go one by one, each of those sends its share."""
+    turns = ahead_count + 1
+    return turns + sum(min(count, -(-turns * other // weight)) for count, other in others)
+
+
+def wait_s(position: int, caps: Sequence[Caps], typical_s: float) -> float | None:
+    """When an order at this place may start, as far as the caps say. None: the caps say nothing."""
+    per_s = 0.0
+    for cap in caps:
+        flow = PLENTY if cap.in_flight is None else cap.in_flight / max(typical_s, 1.0)
+        per_s += min(flow, PLENTY if cap.per_minute is None else cap.per_minute / 60)
+    return position / per_s if 0 < per_s < PLENTY else None

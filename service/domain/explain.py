@@ -1,0 +1,155 @@
+"""Explain: in words why a task is where it is, and what happens next and when.
+
+Written for whoever ordered the video and for whoever is woken at night; every state and sub-state has its words.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.domain.advance import UNRESOLVED
+from service.domain.lifecycle import State
+from service.domain.patience import give_up_at
+from service.domain.task import Outcome, Submission, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An account that may take a waiting order."""
+
+    name: str
+    breaker: str
+    open_until: int | None
+    free: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Where a waiting order stands. `wait_s` None: nothing tells how long."""
+
+    place: int
+    wait_s: float | None
+    candidates: Sequence[Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How the provider behaves."""
+
+    callbacks: str = "none"
+    """every, endings or none."""
+    scans: bool = False
+    configured: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    code: str
+    """The state and sub-state, for programs."""
+    why: str
+    next: str
+    next_at: int | None = None
+
+
+def explain(task: Task, sub: Submission | None, habits: Habits, queue: Queue | None, now: int) -> Explanation:
+    match task.state:
+        case State.CREATED if sub is None:
+            return _waiting(task, queue, now)
+        case State.CREATED:
+            assert sub is not None
+            return _being_placed(task, sub, habits)
+        case State.QUEUED | State.RUNNING:
+            return _open(task, habits, now)
+        case _:
+            return _ended(task)
+
+
+def _waiting(task: Task, queue: Queue | None, now: int) -> Explanation:
+    after = {
+        "provider_busy": "The provider tried last was out of capacity and took nothing.",
+        "provider_unreachable": "The provider tried last could not be reached, so nothing was placed.",
+        None: "No provider has it yet, and nothing has been paid.",
+    }.get(task.reason, f"The account tried last refused it for a reason of its own ({task.reason}); nothing was placed.")
+    place_at = task.place_at or now
+    if place_at > now:
+        return Explanation("created.backing_off", after, "It is tried again then. It can be cancelled for free.", place_at)
+    candidates = queue.candidates if queue is not None else ()
+    if not candidates:
+        run_out = "Unless the configuration changes it expires then; it can be cancelled for free."
+        return Explanation("created.no_account", f"{after} No configured account can take it.", run_out, task.deadline_at)
+    if all(c.breaker != "closed" for c in candidates):
+        names = ", ".join(c.name for c in candidates)
+        probe_at = min((c.open_until for c in candidates if c.open_until is not None), default=None)
+        why = f"{after} All accounts that could take it are failing and left alone for a while: {names}."
+        return Explanation("created.degraded", why, "One order probes the first of them then, and the others follow.", probe_at)
+    if any(c.free for c in candidates):
+        return Explanation("created.due", after, "There is room for it: it is sent in a moment.", now)
+    place = queue.place if queue is not None else 1
+    wait_s = queue.wait_s if queue is not None else None
+    why = f"{after} Every account that could take it is full, and it waits at place {place}."
+    return Explanation(
+        "created.waiting",
+        why,
+        "It is placed when its turn comes" + ("; nothing tells when." if wait_s is None else ", in about that time."),
+        None if wait_s is None else now + int(wait_s * 1_000),
+    )
+
+
+def _being_placed(task: Task, sub: Submission, habits: Habits) -> Explanation:
+    provider = sub.provider
+    if sub.outcome is Outcome.SENDING:
+        why = f"It is on its way to {provider}, whose answer has not come yet."
+        overdue = "If no answer comes the order is treated as possibly placed and looked for; it is never sent twice."
+        return Explanation("created.sending", why, overdue, task.poll_at)
+    why = f"{provider} may or may not have it: the answer to the order got lost ({sub.reason}). It is not sent again."
+    told = "Its callback would explain it" if habits.callbacks != "none" else "It does not call back"
+    if task.reason == UNRESOLVED:
+        ask = "An operator has to look at the provider and say what happened (resolve: accepted or never_happened)."
+        return Explanation("created.unresolved", why, f"{told}. {ask} Otherwise it is given up then.", task.poll_at)
+    if habits.scans:
+        return Explanation("created.unknown", why, f"{told}; and its list of tasks is searched then.", task.poll_at)
+    return Explanation(
+        "created.unknown", why, f"{told}; then an operator is asked. {provider} has no list to search.", task.poll_at
+    )
+
+
+def _open(task: Task, habits: Habits, now: int) -> Explanation:
+    doing = "has it in its queue" if task.state is State.QUEUED else "is making the video"
+    why = f"{task.provider} {doing}."
+    end_at = give_up_at(task.created_at, task.deadline_at)
+    if not habits.configured:
+        gone = "Its account is not configured any more, so nobody can be asked; a callback may still come. It is given up then."
+        return Explanation(f"{task.state}.orphaned", why, gone, end_at)
+    if task.missing > 0:
+        why += f" But it said {task.missing} times that it does not know the task."
+        return Explanation(
+            f"{task.state}.missing", why, "It is asked again then; three times over ten minutes mean lost.", task.poll_at
+        )
+    if task.asks > 0:
+        why += f" Nothing new was learned from the last {task.asks} questions."
+        return Explanation(f"{task.state}.silent", why, "It is asked again then, and less and less often.", task.poll_at)
+    if habits.callbacks == "none":
+        return Explanation(f"{task.state}.asked", why, "It does not call back, so it is asked then.", task.poll_at)
+    if habits.callbacks == "endings" and task.state is State.QUEUED:
+        why += " It tells nothing before the end."
+    overdue = task.poll_at is not None and task.poll_at <= now
+    then = (
+        "Silence has lasted too long: it is asked now."
+        if overdue
+        else "Its callback is expected; it is asked only if none comes by then."
+    )
+    return Explanation(f"{task.state}.expecting", why, then, task.poll_at)
+
+
+def _ended(task: Task) -> Explanation:
+    error = json.loads(task.error) if task.error is not None else {}
+    match task.state:
+        case State.SUCCEEDED:
+            return Explanation("succeeded", "The video is ready.", "Nothing. Fetch the video before its address expires.")
+        case State.LOST:
+            why = f"Nobody knows how it ended ({task.reason}): asking makes no sense any more."
+            return Explanation("lost", why, "Nothing is asked; a late callback would still end it.")
+        case State.CANCELLED:
+            return Explanation("cancelled", str(error.get("message") or "It was cancelled."), "Nothing.")
+    why = f"{error.get('message') or task.reason} ({error.get('code')})"
+    return Explanation(str(task.state), why, str(error.get("suggestion") or "Nothing."))

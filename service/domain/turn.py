@@ -1,0 +1,83 @@
+"""Turns of a lane: how much of what waits for one subscription may be sent now, and when to look again.
+
+Pure: the store brings the rows, `flow/claim.py` carries out what is decided here. Absent on purpose: what becomes of a
+single delivery; `domain/delivery.py` decides that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from service.domain.delivery import THROTTLE_FLOOR_S, Outcome, Throttled, Told, failing_since
+
+BREAKER_FAILURES = 10
+"""Failures in a row that open the breaker: as many as one delivery has tries, so that a single one never opens it."""
+PROBE_S, PROBE_LIMIT_S = 30.0, 3_600.0
+"""The first pause of an open breaker, doubled by each probe that fails, up to an hour: a subscriber that comes back after a
+night hears of it within the hour."""
+PROBE_JITTER = 0.2
+PACE_MS = 1_000
+"""Between two messages to one address of a chat service: Slack's documented rate, and the others allow as much."""
+BURST_MS = 1_000
+"""How far ahead of its rate a subscription may be: one second's worth at once."""
+RELOOK_MS = 1_000
+"""After a look that took something: a transaction that was under way then may have added to the lane since."""
+IDLE_MS = 65_000
+"""Before an empty lane is closed: longer than any transaction may last."""
+ALONE_AFTER = 2
+"""A notice that failed this often in company is told alone: it may be the one that the others fail for."""
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a subscriber has behaved lately."""
+
+    failures: int = 0
+    held_until: int = 0
+    failing_since: int | None = None
+
+    @property
+    def open(self) -> bool:
+        """Its breaker. One probe at a time goes through when `held_until` is over."""
+        return self.failures >= BREAKER_FAILURES
+
+
+def felt(health: Health, outcome: Outcome, now: int, jitter: float) -> Health:
+    """After one more attempt."""
+    if isinstance(outcome, Told):
+        return Health()
+    since = failing_since(health.failing_since, outcome, now)
+    held_until = health.held_until
+    if isinstance(outcome, Throttled) and outcome.retry_after_s is not None:
+        held_until = max(held_until, now + round(min(outcome.retry_after_s, THROTTLE_FLOOR_S) * 1000))
+    if health.open and now < health.held_until:
+        return Health(health.failures, held_until, since)  # it left before the breaker opened, and says nothing new
+    failures = health.failures + 1
+    if failures >= BREAKER_FAILURES:
+        pause_s = min(PROBE_S * 2.0 ** min(failures - BREAKER_FAILURES, 30), PROBE_LIMIT_S)
+        held_until = max(held_until, now + round(pause_s * (1 - PROBE_JITTER + 2 * PROBE_JITTER * jitter) * 1000))
+    return Health(failures, held_until, since)
+
+
+def tokens(rate: int, spent_until: int, now: int) -> int:
+    """How many notices its rate allows now."""
+    return max(0, (now + BURST_MS - max(spent_until, now)) * rate // 1000)
+
+
+def spend(rate: int, spent_until: int, now: int, count: int) -> int:
+    """`spent_until` after so many more."""
+    return max(spent_until, now) + -(-count * 1000 // rate)
+
+
+def tokens_at(rate: int, spent_until: int) -> int:
+    """When there is one again."""
+    return spent_until - BURST_MS + -(-1000 // rate)
+
+
+def mixed(fresh: Sequence[Row], again: Sequence[Row], most: int) -> list[Row]:
+    """Fresh news first, but a quarter of each turn is for what failed before, so that neither starves behind the other."""
+    reserved = min(len(again), max(1, most // 4))
+    taken = list(fresh[: most - reserved])
+    return taken + list(again[: most - len(taken)])

@@ -1,0 +1,131 @@
+"""Cancel: for free while nothing is placed, by the provider's own cancel while the task is queued there, otherwise not.
+
+The request that cancels a queued task at Ark erases the record of one that has ended. So the provider is asked right before,
+and again afterwards: only its own word makes a task cancelled.
+"""
+
+from dataclasses import dataclass
+
+from service.accounts import Desk
+from service.domain.advance import News, Source, Withdrawn
+from service.domain.errors import Conflict, NotFound, Unavailable
+from service.domain.lifecycle import SETTLED, State
+from service.domain.report import CancelTaken, CancelTooLate, Missing, Report
+from service.domain.task import Submission, Task
+from service.flow import gateway
+from service.flow.record import Arrival, Recorded, record
+from service.parts import Parts
+from service.providers.base import Cancels
+from service.providers.registry import cancels
+from service.store import tasks
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A task that a provider has, and how to speak to it."""
+
+    task: Task
+    submission: Submission
+    desk: Desk
+    gateway: Cancels
+    remote_id: str
+
+
+async def cancel(parts: Parts, app_id: str, task_id: int) -> Task:
+    """The task as it is then, cancelled. Raises Conflict with the reason when it cannot be, Unavailable when nobody knows yet."""
+    for _ in range(2):  # the second time, because what waited may have been sent while we looked
+        task, sub = await _look(parts, app_id, task_id)
+        if task.state is State.CANCELLED:
+            return task
+        if task.state in SETTLED:
+            raise Conflict(f"it has ended already: {task.state}")
+        if sub is not None:
+            return await _at_provider(parts, task, sub)
+        recorded = await record(parts, Arrival(Withdrawn(), Source.CANCEL, task_id=task.id))
+        if recorded.moved and recorded.task is not None:
+            return recorded.task
+    raise Unavailable("it is being placed at this moment; try again")
+
+
+async def _look(parts: Parts, app_id: str, task_id: int) -> tuple[Task, Submission | None]:
+    task = await parts.db.read(lambda sql: tasks.by_id(sql, app_id, task_id))
+    if task is None:
+        raise NotFound("there is no such task")
+    subs = await parts.db.read(lambda sql: tasks.submissions(sql, app_id, task_id)) if task.submission_id else []
+    return task, next((s for s in subs if s.id == task.submission_id), None)
+
+
+async def _at_provider(parts: Parts, task: Task, sub: Submission) -> Task:
+    if sub.remote_id is None:
+        raise Conflict(f"{sub.provider} is being asked to take it, or its answer got lost: there is nothing to cancel by yet")
+    desk = parts.accounts.get(sub.provider, sub.account)
+    if desk is None or desk.account.base_url != sub.base_url:
+        raise Conflict(f"the account at {sub.provider} that it was placed with is not configured any more")
+    speaker = cancels(desk.gateway)
+    if speaker is None:
+        raise Conflict(f"{sub.provider} documents no cancel: the task runs to its end there")
+    if task.state is State.RUNNING:
+        raise Conflict("it is running; only queued tasks can be cancelled")
+    placed = _Placed(task, sub, desk, speaker, sub.remote_id)
+    task = _unless_moved_on(await _ask(parts, placed), task)
+    outcome = await gateway.ask(
+        parts, desk, speaker.cancel(desk.account, sub.remote_id), lambda reply: speaker.read_cancel(reply, parts.clock())
+    )
+    match outcome:
+        case CancelTaken():
+            return await _confirmed(parts, placed)
+        case CancelTooLate(reason):
+            await _bring(parts, placed, outcome)
+            raise Conflict(f"too late, {sub.provider} says: {reason}")
+        case _:
+            # It may have been cancelled all the same: the reconciler asks at once.
+            await _bring(parts, placed, CancelTooLate("no clear answer"))
+            raise Unavailable(f"{sub.provider} gave no clear answer; look at the task again in a moment", 5)
+
+
+async def _ask(parts: Parts, placed: _Placed) -> Recorded:
+    desk, remote_id = placed.desk, placed.remote_id
+    news = await gateway.ask(
+        parts,
+        desk,
+        desk.gateway.query(desk.account, remote_id),
+        lambda reply: desk.gateway.read_query(reply, remote_id, parts.clock()),
+    )
+    if not isinstance(news, Report) or news.state is None:
+        raise Unavailable(f"{desk.account.provider} does not say how the task stands, so nothing was cancelled", 5)
+    return await _bring(parts, placed, news)
+
+
+def _unless_moved_on(recorded: Recorded, task: Task) -> Task:
+    now = recorded.task or task
+    if now.state is not State.QUEUED:
+        raise Conflict(f"it has moved on meanwhile: {now.state}")
+    return now
+
+
+async def _confirmed(parts: Parts, placed: _Placed) -> Task:
+    """The same request erases an ended task. If it is gone now, it had ended, and its callback is on its way."""
+    desk, remote_id = placed.desk, placed.remote_id
+    after = await gateway.ask(
+        parts,
+        desk,
+        desk.gateway.query(desk.account, remote_id),
+        lambda reply: desk.gateway.read_query(reply, remote_id, parts.clock()),
+    )
+    match after:
+        case Missing():
+            await _bring(parts, placed, CancelTooLate("it had ended"))
+            raise Conflict("it ended in the very moment; its own news will tell how")
+        case Report(state=state) if state not in (None, State.QUEUED):
+            recorded = await _bring(parts, placed, after)
+        case _:
+            recorded = await _bring(parts, placed, CancelTaken())
+    task = recorded.task
+    assert task is not None
+    if task.state is not State.CANCELLED:
+        raise Conflict(f"it has moved on meanwhile: {task.state}")
+    return task
+
+
+async def _bring(parts: Parts, placed: _Placed, news: News) -> Recorded:
+    return await record(parts, Arrival(news, Source.CANCEL, placed.submission.id, placed.task.id))

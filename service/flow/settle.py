@@ -1,0 +1,232 @@
+"""What attempts came to, written down: outcomes, attempts, how their lanes are doing, and what has to be told of it.
+
+One group commit, fenced: whoever comes back with an older fence has lost his lease and settles nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from service.domain import ids
+from service.domain.delivery import SCHEDULE, Dead, Decision, Disable, Done, Failed, Outcome, Retry, Told, classify, worn_out
+from service.domain.due import Due, Parcel
+from service.domain.instant import rfc3339
+from service.domain.matching import OPERATIONAL_EVENTS
+from service.domain.turn import PACE_MS, Health, felt
+from service.flow.announce import Happening, announce
+from service.parts import Parts
+from service.store import deliveries, lanes
+from service.store.database import Tx
+
+TOLD_AGAIN_MS = 3_600_000
+"""Deliveries given up are told of once an hour for each subscription, with their number."""
+UNTOLD = 100
+"""Subscriptions told of in one sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one attempt came to, for all that it told."""
+
+    parcel: Parcel
+    outcome: Outcome
+    elapsed_ms: int
+    answer: bytes | None
+    at: int
+
+    @property
+    def subscription_id(self) -> int:
+        return self.parcel[0].subscription_id
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    held: bool = False
+    """Its lane rests now: what else is in hand for it is given back."""
+    in_hand: Sequence[Due] = ()
+
+
+@dataclass(slots=True)
+class Lane:
+    """One subscription's share of a batch."""
+
+    row: Any
+    health: Health
+    before: Health = field(init=False)
+    disabled: str | None = None
+    abandoned: int = 0
+    last: tuple[Due, str] | None = None
+    """The delivery given up last, and why."""
+    pace_at: int = 0
+
+    def __post_init__(self) -> None:
+        self.before = self.health
+
+    def schedule(self) -> Sequence[float]:
+        return SCHEDULE if self.row.schedule is None else (0, *orjson.loads(self.row.schedule))
+
+
+async def settle(parts: Parts, settlement: Settlement) -> Settled:
+    """If this cannot be stored the lease runs out and the notice is sent again, under the same name."""
+    settled: Settled = await parts.db.group(settle_all, parts, settlement)
+    if settled.in_hand:
+        parts.courier.put(settled.in_hand)
+    return settled
+
+
+def settle_all(tx: Tx, parts: Parts, settlements: Sequence[Settlement]) -> list[Settled]:
+    standing = deliveries.held(tx, [(due.id, due.fence) for s in settlements for due in s.parcel])
+    found = lanes.lately(tx, {s.subscription_id for s in settlements})
+    mine = {i: Lane(row, Health(row.failures, row.held_until, row.failing_since)) for i, row in found.items()}
+    rows: list[dict[str, Any]] = []
+    attempts: list[dict[str, Any]] = []
+    for s in settlements:
+        lane = mine.get(s.subscription_id)
+        counted = [due for due in s.parcel if due.id in standing]
+        if lane is None or not counted:
+            continue
+        lane.health = felt(lane.health, s.outcome, tx.now, parts.random())
+        lane.pace_at = max(lane.pace_at, s.at + PACE_MS)
+        for due in counted:
+            decision = _decide(parts, lane, s, due, tx.now)
+            rows.append(_after(due, decision, tx.now))
+            attempts.append(_attempt_row(s, due))
+    deliveries.settle(tx, rows, attempts)
+    told = _tell(tx, parts, mine.values())
+    _carry_over(tx, mine.values())
+    held = {i for i, lane in mine.items() if lane.health.held_until > tx.now}
+    answers = [Settled(s.subscription_id in held) for s in settlements]
+    if told and answers:
+        answers[0] = Settled(answers[0].held, told)
+    return answers
+
+
+def _decide(parts: Parts, lane: Lane, s: Settlement, due: Due, now: int) -> Decision:
+    number = due.attempts + 1 - due.spent
+    decision = classify(s.outcome, number, now, parts.random(), lane.schedule(), hurried=due.hurried)
+    since = lane.health.failing_since
+    match decision:
+        case Disable(reason):
+            lane.disabled = reason
+        case Dead() | Retry() if since is not None and worn_out(since, now, now):
+            lane.disabled = "it has failed for five days"
+    if isinstance(decision, Dead) and due.type not in OPERATIONAL_EVENTS:
+        lane.abandoned += 1
+        lane.last = (due, decision.reason)
+    return decision
+
+
+def _after(due: Due, decision: Decision, now: int) -> dict[str, Any]:
+    state, due_at, ended_at, hurried = "pending", None, None, due.hurried
+    match decision:
+        case Done():
+            state, ended_at = "delivered", now
+        case Retry(at, hurried=extra):
+            due_at, hurried = at, due.hurried or extra
+        case Dead() | Disable():
+            state, ended_at = "abandoned", now
+    number = due.attempts + 1
+    return {"_id": due.id, "_state": state, "_attempts": number, "_hurried": hurried, "_due_at": due_at, "_ended_at": ended_at}
+
+
+def _attempt_row(s: Settlement, due: Due) -> dict[str, Any]:
+    return {
+        "delivery_id": due.id,
+        "number": due.attempts + 1,
+        "app_id": due.app_id,
+        "outcome": type(s.outcome).__name__.lower(),
+        "status": s.outcome.status if isinstance(s.outcome, Failed) else None,
+        "error": None if isinstance(s.outcome, Told) else s.outcome.reason,
+        "elapsed_ms": s.elapsed_ms,
+        "answer": s.answer or None,
+        "at": s.at,
+    }
+
+
+def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
+    """How the lanes are doing. A lane that works as before is not touched."""
+    working: list[int] = []
+    failing: list[int] = []
+    feel: list[dict[str, Any]] = []
+    paced: dict[int, int] = {}
+    for lane in mine:
+        was, now = lane.before, lane.health
+        if (was.failing_since is None) is not (now.failing_since is None):
+            (working if now.failing_since is None else failing).append(lane.row.id)
+        if lane.disabled is not None:
+            feel.append({"_id": lane.row.id, "_due_at": tx.now, "_failures": 0, "_held_until": 0})
+        elif (was.failures, was.held_until) != (now.failures, now.held_until):
+            due_at = max(tx.now, now.held_until) if lane.row.status == "active" else None
+            feel.append({"_id": lane.row.id, "_due_at": due_at, "_failures": now.failures, "_held_until": now.held_until})
+        if lane.row.pace_id is not None and lane.pace_at:
+            paced[lane.row.pace_id] = max(lane.pace_at, now.held_until)
+    if working:
+        deliveries.mark_working(tx, working)
+    if failing:
+        deliveries.mark_failing(tx, failing)
+    lanes.feel(tx, feel)
+    lanes.free_paces(tx, paced)
+
+
+# --- operational events ---
+
+
+def _tell(tx: Tx, parts: Parts, mine: Iterable[Lane]) -> list[Due]:
+    happenings: list[Happening] = []
+    counts: list[dict[str, Any]] = []
+    for lane in mine:
+        row = lane.row
+        if lane.disabled is not None and deliveries.disable(tx, row.id, lane.disabled):
+            deliveries.skip_open(tx, row.id, UNTOLD)  # the rest when its lane has its turn
+            if row.task_id is None:  # an order's own callback_url is shown with its task, and told of to nobody
+                happenings.append(_disabled(parts, row, lane.disabled, tx.now))
+        if lane.last is not None:
+            count = row.abandoned + lane.abandoned
+            now_told = tx.now - row.abandoned_at >= TOLD_AGAIN_MS
+            counts.append(
+                {
+                    "_id": row.id,
+                    "_abandoned": 0 if now_told else count,
+                    "_abandoned_at": tx.now if now_told else row.abandoned_at,
+                }
+            )
+            if now_told:
+                due, reason = lane.last
+                extra = {"delivery_id": ids.encode(ids.DELIVERY, due.id), "event": due.type, "message": reason}
+                happenings.append(_abandoned(parts, row, count, extra, tx.now))
+    lanes.count_abandoned(tx, counts)
+    return [due for in_hand in announce(tx, parts, happenings) for due in in_hand]
+
+
+async def tell_abandoned(parts: Parts) -> bool:
+    """What was given up since it was last told, where the hour is over. True: there is more."""
+
+    def act(tx: Tx) -> tuple[int, list[Due]]:
+        rows = lanes.untold(tx, tx.now - TOLD_AGAIN_MS, UNTOLD)
+        lanes.count_abandoned(tx, [{"_id": row.id, "_abandoned": 0, "_abandoned_at": tx.now} for row in rows])
+        told = announce(tx, parts, [_abandoned(parts, row, row.abandoned, {}, tx.now) for row in rows])
+        return len(rows), [due for in_hand in told for due in in_hand]
+
+    count, in_hand = await parts.db.write(act)
+    if count:
+        parts.happened.set()
+        parts.courier.put(in_hand)
+    return count >= UNTOLD
+
+
+def _abandoned(parts: Parts, row: Any, count: int, extra: dict[str, Any], now: int) -> Happening:
+    name = ids.encode(ids.SUBSCRIPTION, row.id)
+    url = f"{parts.public_url}/v1/deliveries?state=abandoned&subscription={name}"
+    return _operational(row.app_id, "delivery.abandoned", {"subscription_id": name, "count": count, **extra, "url": url}, now)
+
+
+def _disabled(parts: Parts, row: Any, reason: str, now: int) -> Happening:
+    name = ids.encode(ids.SUBSCRIPTION, row.id)
+    data = {"subscription_id": name, "message": reason, "url": f"{parts.public_url}/v1/subscriptions/{name}"}
+    return _operational(row.app_id, "subscription.disabled", data, now)
+
+
+def _operational(app_id: str, type: str, data: dict[str, Any], now: int) -> Happening:
+    return Happening(app_id, type, "own", orjson.dumps({"type": type, "timestamp": rfc3339(now), "data": data}))

@@ -1,0 +1,97 @@
+"""Where subscriptions lead, as the database keeps it: addresses, keys and headers sealed together."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from service.channels.base import Target
+from service.parts import Parts
+from service.signing import new_keypair, new_secret, public_of
+
+ROTATION_MS = 24 * 3_600_000
+"""Both keys sign for this long after a rotation."""
+ASYMMETRIC = "whsk_"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A target with the key that is on its way out, and until when it still signs along."""
+
+    target: Target
+    retiring: tuple[str, int] | None = field(default=None, repr=False)
+
+    def keys(self, now: int) -> tuple[str, ...]:
+        """All that sign now, the newest first."""
+        return (
+            self.target.secrets
+            if self.retiring is None or now >= self.retiring[1]
+            else (*self.target.secrets, self.retiring[0])
+        )
+
+
+def new_key(options: Any) -> str:
+    """What a new webhook signs with: a secret that both sides have, or a private key of which the other has the public one."""
+    return new_keypair()[0] if options.get("signature") == "v1a" else new_secret()
+
+
+def rotated(sealed: Sealed, now: int) -> Sealed:
+    """With a new key of the same kind; the old one signs along for a day."""
+    target = sealed.target
+    [old] = target.secrets
+    return Sealed(replace(target, secrets=(new_key(target.options),)), (old, now + ROTATION_MS))
+
+
+def shown_key(target: Target) -> dict[str, str]:
+    """What the subscriber needs to verify: a secret, shown when it is made and never again; or a public key."""
+    match target.secrets:
+        case (str(key),) if key.startswith(ASYMMETRIC):
+            return {"public_key": public_of(key)}
+        case (str(key),):
+            return {"secret": key}
+        case _:
+            return {}
+
+
+def seal(parts: Parts, sealed: Sealed) -> bytes:
+    target = sealed.target
+    plain = {"url": target.url, "secrets": list(target.secrets), "headers": dict(target.headers), "retiring": sealed.retiring}
+    return parts.seal.seal(orjson.dumps(plain))
+
+
+def unseal(parts: Parts, row: Any) -> Sealed:
+    raw = orjson.loads(parts.seal.open(bytes(row.sealed)))
+    retiring = None if raw["retiring"] is None else (raw["retiring"][0], raw["retiring"][1])
+    return Sealed(Target(raw["url"], tuple(raw["secrets"]), raw["headers"], orjson.loads(row.options)), retiring)
+
+
+def open_target(parts: Parts, row: Any, now: int) -> Target:
+    """As an attempt needs it: with every key that signs now."""
+    sealed = unseal(parts, row)
+    return replace(sealed.target, secrets=sealed.keys(now))
+
+
+def columns(parts: Parts, channel: str, sealed: Sealed) -> dict[str, Any]:
+    """All that a row says about its target."""
+    target = sealed.target
+    return {
+        "target": parts.channels[channel].display(target.url),
+        "sealed": seal(parts, sealed),
+        "options": orjson.dumps(dict(target.options)).decode(),
+        "publics": _publics(sealed),
+        "pace_id": pace_id(target.url) if parts.channels[channel].folds else None,
+    }
+
+
+def _publics(sealed: Sealed) -> str | None:
+    known: Sequence[tuple[str, int | None]] = [(key, None) for key in sealed.target.secrets]
+    known = [*known, *([sealed.retiring] if sealed.retiring is not None else [])]
+    publics = [(public_of(key), until) for key, until in known if key.startswith(ASYMMETRIC)]
+    return orjson.dumps(publics).decode() if publics else None
+
+
+def pace_id(url: str) -> int:
+    """The address itself is a secret; a digest of one with a hundred random bits in it is none."""
+    return int.from_bytes(hashlib.blake2b(url.encode(), digest_size=8).digest(), "big") >> 1

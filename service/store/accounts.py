@@ -1,0 +1,82 @@
+"""What is known of the accounts beyond their configuration: breakers, whose turn it is to ask, totals, learned durations."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from service.domain.breaker import Breaker
+from service.store.database import Tx
+from service.store.rows import insert_new
+from service.store.tables import TABLES
+
+_account, _tally, _sample = TABLES["account"], TABLES["tally"], TABLES["sample"]
+Key = tuple[str, str]
+_NEW = {"failures": 0, "open_until": None, "probed_at": None, "asking_until": 0, "list_at": 0, "get_at": 0, "silent_count": 0}
+
+
+def rows(sql: Connection) -> dict[Key, Row[Any]]:
+    return {(row.provider, row.name): row for row in sql.execute(select(_account))}
+
+
+def breakers(sql: Connection) -> dict[Key, Breaker]:
+    """Of the accounts that have a row; the others never failed."""
+    return {key: Breaker(row.failures, row.open_until, row.probed_at) for key, row in rows(sql).items()}
+
+
+def held(tx: Tx, key: Key) -> Row[Any]:
+    """The account's row, made if need be, locked."""
+    query = select(_account).where(_account.c.provider == key[0], _account.c.name == key[1])
+    found = tx.sql.execute(query.with_for_update() if tx.postgres else query).first()
+    if found is None:
+        insert_new(tx, _account, [{"provider": key[0], "name": key[1], **_NEW}])
+        found = tx.sql.execute(query.with_for_update() if tx.postgres else query).one()
+    return found
+
+
+def change(tx: Tx, key: Key, **values: Any) -> None:
+    tx.sql.execute(update(_account).where(_account.c.provider == key[0], _account.c.name == key[1]).values(**values))
+
+
+def save_breaker(tx: Tx, key: Key, breaker: Breaker) -> None:
+    change(tx, key, failures=breaker.failures, open_until=breaker.open_until, probed_at=breaker.probed_at)
+
+
+# --- totals and samples: counters that only grow by what each process has counted since it last wrote ---
+
+
+def add_counts(tx: Tx, tallies: Mapping[tuple[str, str, str], int], samples: Mapping[tuple[str, str, str, int], int]) -> None:
+    # In one order everywhere, so that two processes never wait for each other crosswise.
+    for provider, account, what in sorted(tallies):
+        _add(tx, _tally, {"provider": provider, "account": account, "what": what}, tallies[provider, account, what])
+    for provider, model, state, bucket in sorted(samples):
+        names = {"provider": provider, "model": model, "state": state, "bucket": bucket}
+        _add(tx, _sample, names, samples[provider, model, state, bucket])
+
+
+def _add(tx: Tx, table: Any, names: Mapping[str, Any], count: int) -> None:
+    insert_new(tx, table, [{**names, "count": 0}])
+    matches = [table.c[name] == value for name, value in names.items()]
+    tx.sql.execute(update(table).where(*matches).values(count=table.c.count + count))
+
+
+def tallies(sql: Connection) -> dict[Key, dict[str, int]]:
+    found: dict[Key, dict[str, int]] = defaultdict(dict)
+    for row in sql.execute(select(_tally)):
+        found[row.provider, row.account][row.what] = row._mapping["count"]
+    return found
+
+
+def samples(sql: Connection) -> dict[tuple[str, str, str], dict[int, int]]:
+    found: dict[tuple[str, str, str], dict[int, int]] = defaultdict(dict)
+    for row in sql.execute(select(_sample)):
+        found[row.provider, row.model, row.state][row.bucket] = row._mapping["count"]
+    return found
+
+
+def halve(tx: Tx, groups: Iterable[tuple[str, str, str]]) -> None:
+    for provider, model, state in groups:
+        mine = (_sample.c.provider == provider, _sample.c.model == model, _sample.c.state == state)
+        tx.sql.execute(update(_sample).where(*mine).values(count=func.round(_sample.c.count / 2)))
+        tx.sql.execute(_sample.delete().where(*mine, _sample.c.count <= 0))

@@ -1,0 +1,132 @@
+"""Clean-up, a bounded part at a time. Names of rows grow with time, so that everything old is one range at the low end of
+a primary key: nothing is searched, and a sweep that finds nothing has looked at one row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Column, Table, delete, select, text
+
+from service.domain.ids import first_id_at
+from service.domain.lifecycle import SETTLED
+from service.store.database import Tx
+from service.store.rows import among
+from service.store.tables import TABLES
+
+_task, _order, _label, _submission, _receipt, _body, _event, _delivery, _attempt, _sub, _lane, _key, _job = (
+    TABLES[n]
+    for n in (
+        "task",
+        "task_order",
+        "task_label",
+        "submission",
+        "receipt",
+        "receipt_body",
+        "event",
+        "delivery",
+        "attempt",
+        "subscription",
+        "lane",
+        "idempotency",
+        "job",
+    )
+)
+
+
+def drop_receipts(tx: Tx, before: int, most: int) -> int:
+    return _receipts(tx, _low(tx, _receipt.c.id, before, most))
+
+
+def drop_attempts(tx: Tx, before: int, most: int) -> int:
+    """Of deliveries made before then. A delivery that is still tried after so long keeps its newer ones only."""
+    pairs = tx.sql.execute(
+        select(_attempt.c.delivery_id, _attempt.c.number)
+        .where(_attempt.c.delivery_id < first_id_at(before))
+        .order_by(_attempt.c.delivery_id, _attempt.c.number)
+        .limit(most)
+    ).all()
+    ids = {pair.delivery_id for pair in pairs}
+    return _drop(tx, _attempt, _attempt.c.delivery_id, sorted(ids))
+
+
+def drop_orders(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
+    """Whole orders of ended tasks. How many went, and the place to go on from: those of open tasks are stepped over. 0: that
+    was the last part."""
+    rows = tx.sql.execute(
+        select(_order.c.task_id, _task.c.state)
+        .outerjoin(_task, _task.c.id == _order.c.task_id)
+        .where(_order.c.task_id > after_id, _order.c.task_id < first_id_at(before))
+        .order_by(_order.c.task_id)
+        .limit(most)
+    ).all()
+    ended = [row.task_id for row in rows if row.state is None or row.state in SETTLED]
+    return _drop(tx, _order, _order.c.task_id, ended), rows[-1].task_id if len(rows) == most else 0
+
+
+def drop_events(tx: Tx, before: int, most: int) -> int:
+    return _events(tx, _low(tx, _event.c.id, before, most))
+
+
+def drop_tasks(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
+    """Ended tasks with everything that belongs to them; those that are open are stepped over."""
+    rows = tx.sql.execute(
+        select(_task.c.id, _task.c.state, _task.c.updated_at)
+        .where(_task.c.id > after_id, _task.c.id < first_id_at(before))
+        .order_by(_task.c.id)
+        .limit(most)
+    ).all()
+    ended = [row.id for row in rows if row.state in SETTLED and row.updated_at < before]
+    if ended:
+        _receipts(
+            tx, list(tx.sql.execute(select(_receipt.c.id).where(among(tx.postgres, _receipt.c.task_id, ended))).scalars())
+        )
+        _events(tx, list(tx.sql.execute(select(_event.c.id).where(among(tx.postgres, _event.c.task_id, ended))).scalars()))
+        own = list(tx.sql.execute(select(_sub.c.id).where(among(tx.postgres, _sub.c.task_id, ended))).scalars())
+        for table in (_lane, _sub):
+            _drop(tx, table, table.c.id, own)
+        for table in (_order, _label, _submission):
+            _drop(tx, table, table.c.task_id, ended)
+        _drop(tx, _task, _task.c.id, ended)
+    return len(ended), rows[-1].id if len(rows) == most else 0
+
+
+def drop_subscriptions(tx: Tx, before: int, most: int) -> int:
+    """Those removed before then."""
+    query = select(_sub.c.id).where(text("subscription.status = 'deleted'"), _sub.c.status_at < before)
+    gone = list(tx.sql.execute(query.order_by(_sub.c.status_at).limit(most)).scalars())
+    _drop(tx, _lane, _lane.c.id, gone)
+    return _drop(tx, _sub, _sub.c.id, gone)
+
+
+def drop_jobs(tx: Tx, before: int, most: int) -> int:
+    ended = select(_job.c.id).where(_job.c.id < first_id_at(before), _job.c.due_at.is_(None)).order_by(_job.c.id).limit(most)
+    return _drop(tx, _job, _job.c.id, list(tx.sql.execute(ended).scalars()))
+
+
+def drop_keys(tx: Tx, before: int, most: int) -> int:
+    old = select(_key.c.app_id, _key.c.key).where(_key.c.created_at < before).order_by(_key.c.created_at).limit(most)
+    rows = tx.sql.execute(old).all()
+    for row in rows:
+        tx.sql.execute(delete(_key).where(_key.c.app_id == row.app_id, _key.c.key == row.key))
+    return len(rows)
+
+
+def _low(tx: Tx, key: Column[Any], before: int, most: int) -> list[int]:
+    return list(tx.sql.execute(select(key).where(key < first_id_at(before)).order_by(key).limit(most)).scalars())
+
+
+def _receipts(tx: Tx, receipt_ids: Sequence[int]) -> int:
+    _drop(tx, _body, _body.c.receipt_id, receipt_ids)
+    return _drop(tx, _receipt, _receipt.c.id, receipt_ids)
+
+
+def _events(tx: Tx, event_ids: Sequence[int]) -> int:
+    """With their deliveries and attempts, whatever became of them: only a subscription that was paused all that time can
+    still be owed one of these."""
+    told = list(tx.sql.execute(select(_delivery.c.id).where(among(tx.postgres, _delivery.c.event_id, event_ids))).scalars())
+    _drop(tx, _attempt, _attempt.c.delivery_id, told)
+    _drop(tx, _delivery, _delivery.c.id, told)
+    return _drop(tx, _event, _event.c.id, event_ids)
+
+
+def _drop(tx: Tx, table: Table, key: Column[Any], ids: Sequence[int]) -> int:
+    return tx.sql.execute(delete(table).where(among(tx.postgres, key, ids))).rowcount if ids else 0

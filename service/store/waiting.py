@@ -1,0 +1,167 @@
+"""Orders that wait to be placed, and how much room their accounts have; all of it counted from the rows themselves, so that
+no restart forgets it and no crash makes it wrong."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, exists, func, select, text, tuple_
+
+from service.domain.admission import Caps, Key, Waiting, room
+from service.domain.breaker import Breaker
+from service.domain.ids import first_id_at
+from service.domain.task import Task
+from service.store import accounts
+from service.store.database import Tx
+from service.store.rows import among, task_columns, to_task
+from service.store.tables import TABLES
+
+_task, _submission, _app = TABLES["task"], TABLES["submission"], TABLES["app"]
+
+LANES_LIMIT = 2_000
+"""Pairs of an app and a route that wait at once."""
+MINUTE_MS = 60_000
+PLACING = 4_201_907
+"""Name of the lock under which room is counted and given away, so that a cap holds for all processes together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    app_id: str
+    route: str
+
+    @property
+    def keys(self) -> list[Key]:
+        return as_keys(self.route)
+
+
+def as_route(keys: Iterable[Key]) -> str:
+    return " ".join(f"{provider}/{account}" for provider, account in keys)
+
+
+def as_keys(route: str) -> list[Key]:
+    return [(provider, account) for provider, _, account in (part.partition("/") for part in route.split())]
+
+
+def take_turn(tx: Tx) -> None:
+    """One transaction at a time gives room away. SQLite writes one at a time anyway."""
+    if tx.postgres:
+        tx.sql.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": PLACING})
+
+
+def anybody_due(tx: Tx) -> bool:
+    query = select(exists(select(_task.c.id).where(_task.c.place_at.is_not(None), _task.c.place_at <= tx.now)))
+    return bool(tx.sql.execute(query).scalar())
+
+
+def rooms(sql: Connection, now: int, caps: Mapping[Key, Caps]) -> tuple[dict[Key, int], dict[Key, Breaker], dict[str, int]]:
+    """Free places of each account, the breakers, and what each app has in flight."""
+    breakers = accounts.breakers(sql)
+    loads: dict[str, int] = defaultdict(int)
+    flying: dict[Key, int] = defaultdict(int)
+    for provider, account, app_id, count in in_flight(sql):
+        loads[app_id] += count
+        flying[provider, account] += count
+    free: dict[Key, int] = {}
+    for key, cap in caps.items():
+        sent = 0 if cap.per_minute is None else sent_since(sql, key, now - MINUTE_MS)
+        free[key] = room(cap, flying[key], sent, breakers.get(key, Breaker()).room(now))
+    return free, breakers, loads
+
+
+def in_flight(sql: Connection) -> list[tuple[str, str, str, int]]:
+    """(provider, account, app, tasks that hold a place there)."""
+    place = (_task.c.provider, _task.c.account, _task.c.app_id)
+    query = select(*place, func.count()).where(_task.c.submission_id.is_not(None), _task.c.ended_at.is_(None)).group_by(*place)
+    return [(row[0], row[1], row[2], int(row[3])) for row in sql.execute(query)]
+
+
+def unknown_counts(sql: Connection) -> dict[Key, int]:
+    """Submissions that nobody has explained yet."""
+    place = (_submission.c.provider, _submission.c.account)
+    # Both outcomes of the index, or it is not used.
+    query = select(*place, func.count().filter(_submission.c.outcome == "unknown"))
+    query = query.where(_submission.c.outcome.in_(("sending", "unknown"))).group_by(*place)
+    return {(row[0], row[1]): int(row[2]) for row in sql.execute(query)}
+
+
+def sent_since(sql: Connection, key: Key, since: int) -> int:
+    """Names grow with time: a minute is a range of them. The sums keep planners from walking all of a provider's history
+    by another index instead."""
+    query = select(func.count()).where(
+        _submission.c.id >= first_id_at(since),
+        _submission.c.sent_at > since,
+        _submission.c.provider + "" == key[0],
+        _submission.c.account + "" == key[1],
+    )
+    return int(sql.execute(query.select_from(_submission)).scalar_one())
+
+
+def lanes(sql: Connection) -> list[Lane]:
+    """One seek in the index for each."""
+    found: list[Lane] = []
+    place = tuple_(_task.c.app_id, _task.c.route)
+    query = select(_task.c.app_id, _task.c.route).where(_task.c.place_at.is_not(None)).order_by(*place).limit(1)
+    while len(found) < LANES_LIMIT:
+        row = sql.execute(query.where(place > tuple_(found[-1].app_id, found[-1].route)) if found else query).first()
+        if row is None:
+            break
+        found.append(Lane(row.app_id, row.route))
+    return found
+
+
+def first(tx: Tx, lane: Lane, limit: int) -> list[Task]:
+    """Of one lane, those that may go now, in order; locked."""
+    query = (
+        select(*task_columns())
+        .where(_task.c.place_at.is_not(None), _task.c.app_id == lane.app_id, _task.c.route == lane.route)
+        .where(_task.c.place_at <= tx.now, _task.c.deadline_at > tx.now)
+        .order_by(_task.c.rank, _task.c.id)
+        .limit(limit)
+    )
+    return [to_task(row) for row in tx.sql.execute(query.with_for_update(skip_locked=True) if tx.postgres else query)]
+
+
+def ran_out(sql: Connection, now: int, limit: int) -> list[int]:
+    """Orders that nobody took before their own deadline."""
+    query = select(_task.c.id).where(_task.c.place_at.is_not(None), _task.c.deadline_at <= now).limit(limit)
+    return [row.id for row in sql.execute(query)]
+
+
+def weights(tx: Tx, app_ids: Sequence[str]) -> dict[str, int]:
+    query = select(_app.c.id, _app.c.weight).where(among(tx.postgres, _app.c.id, app_ids))
+    return {row.id: row.weight for row in tx.sql.execute(query)} if app_ids else {}
+
+
+def as_waiting(task: Task, lane: Lane) -> Waiting:
+    return Waiting(task.id, task.app_id, lane.keys, task.rank, task.tries)
+
+
+# --- for people ---
+
+
+def ahead(sql: Connection, task: Task) -> tuple[int, int, list[tuple[int, int]]]:
+    """How many of the same app go first, the app's weight, and (waiting, weight) of each other app that wants an account of
+    this order's route too. Counted up to a limit."""
+    keys = set(as_keys(task.route))
+    waits = _task.c.place_at.is_not(None)
+    mine, others = 0, defaultdict[str, int](int)
+    for lane in lanes(sql):
+        if not keys & set(lane.keys):
+            continue
+        query = select(_task.c.id).where(waits, _task.c.app_id == lane.app_id, _task.c.route == lane.route)
+        if lane.app_id == task.app_id:
+            query = query.where(tuple_(_task.c.rank, _task.c.id) < tuple_(task.rank, task.id))
+        count = int(sql.execute(select(func.count()).select_from(query.limit(COUNTED).subquery())).scalar_one())
+        if lane.app_id == task.app_id:
+            mine += count
+        else:
+            others[lane.app_id] += count
+    known = {
+        row.id: row.weight for row in sql.execute(select(_app.c.id, _app.c.weight).where(_app.c.id.in_([task.app_id, *others])))
+    }
+    return mine, known.get(task.app_id, 1), [(count, known.get(app, 1)) for app, count in others.items() if count]
+
+
+COUNTED = 10_000
+"""Beyond this a place in the queue is only `far back`."""

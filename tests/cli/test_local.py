@@ -1,0 +1,210 @@
+"""The verbs that stand alone: a start that cannot be says why, in words and with 1; nothing is touched by looking."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from typer.testing import CliRunner, Result
+
+from service.cli import app
+from service.cli.doctor import Check, resolves
+from service.store.migrate import head
+from service.store.postgres import async_url
+from tests.cli.running import Running, callsheet, environment, running
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return environment(f"sqlite:///{tmp_path}/var/callsheet.db", PORT="1")
+
+
+def here(env: dict[str, str], *arguments: str) -> Result:
+    ours = {name: None for name in os.environ if name.startswith(("CALLSHEET_", "PORT", "HOST"))}
+    return CliRunner().invoke(app, list(arguments), env={**ours, **env})
+
+
+def checks(env: dict[str, str], code: int) -> dict[str, Check]:
+    """What the doctor found, the worst of each name."""
+    result = here(env, "doctor", "--json")
+    assert result.exit_code == code, result.output
+    order = {"wrong": 0, "note": 1, "fine": 2}
+    found = [Check(**each) for each in json.loads(result.stdout)["checks"]]
+    return {check.name: check for check in sorted(found, key=lambda c: -order[c.verdict])}
+
+
+# --- starts that cannot be ---
+
+
+def refused(done: Result | subprocess.CompletedProcess[str]) -> str:
+    code = done.exit_code if isinstance(done, Result) else done.returncode
+    assert (code, done.stdout) == (1, ""), done
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_every_wrong_variable_is_named_at_once(env: dict[str, str], tmp_path: Path) -> None:
+    wrong = {"PORT": "many", "CALLSHEET_ENV": "prod", "CALLSHEET_ENCRYPTION_KEYS": "short", "CALLSHEET_PUBLIC_URL": "http://["}
+    wrong["CALLSHEET_DATABASE_URL"] = "postgresql://me:p]@host:port/x"
+    for verb in ("serve", "work", "migrate", "settings"):
+        said = refused(here(env | wrong, verb))
+        assert [name for name in wrong if f"  {name}: " not in said] == []
+        assert "SIGNING" not in said  # a first run makes those
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_busy_port_is_named(env: dict[str, str], service: Running) -> None:
+    port = service.url.rpartition(":")[2]
+    said = refused(here(env, "serve", "--port", port))
+    assert f"port {port}" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_database_that_another_process_holds_is_told_once_also_inside_the_server(service: Running) -> None:
+    done = callsheet(service.env, "serve", "--port", "0", "--json")
+    assert (done.returncode, done.stderr.count("another process has")) == (1, 1)
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["errors"][0]["field"] == "CALLSHEET_DATABASE_URL"
+
+
+def test_a_database_that_is_none_is_told(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "callsheet.db").write_text("not a database, and longer than its header would be" * 20)
+    assert "not a database" in refused(here(env, "migrate"))
+    assert "not a database" in checks(env, code=1)["database"].found
+
+
+def test_sqlite_has_its_loops_where_it_is_served(env: dict[str, str]) -> None:
+    assert "callsheet serve" in refused(here(env, "work"))
+    assert "PostgreSQL" in refused(here(env, "serve", "--no-loops"))
+
+
+# --- looking and migrating ---
+
+
+def test_settings_are_shown_without_their_secrets_and_without_leaving_anything(env: dict[str, str], tmp_path: Path) -> None:
+    secret = {"CALLSHEET_ADMIN_KEY": "an-admin-key-of-length", "CALLSHEET_ARK_API_KEY": "k-not-a-real-one"}
+    shown = here(env | secret, "settings")
+    assert shown.exit_code == 0
+    assert "CALLSHEET_ARK_API_KEY" in shown.stdout
+    assert [value for value in secret.values() if value in shown.output] == []
+    rows = {row["name"]: row["value"] for row in json.loads(here(env | secret, "settings", "--json").stdout)["data"]}
+    assert (rows["PORT"], rows["CALLSHEET_ADMIN_KEY"], rows["CALLSHEET_API_KEY"]) == ("1", "(set)", "(the operator's)")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_in_the_database_url_is_not_shown(env: dict[str, str]) -> None:
+    shown = here(env | {"CALLSHEET_DATABASE_URL": "postgresql://me:s3cret@db/x?password=s3cret"}, "settings")
+    assert "postgresql://me:…@db/x" in shown.stdout
+    assert "s3cret" not in shown.output
+
+
+def test_an_embedded_database_is_migrated_and_then_at_the_head(env: dict[str, str]) -> None:
+    behind = here(env, "migrate", "--check", "--json")
+    assert (behind.exit_code, json.loads(behind.stdout)["from"]) == (1, None)
+    assert f"nothing → {head()}: migrated" in here(env, "migrate").stdout
+    assert here(env, "migrate", "--check").exit_code == 0
+    assert json.loads(here(env, "migrate", "--json").stdout)["verdict"] == "at the head"
+
+
+def test_a_database_in_use_is_not_migrated(service: Running) -> None:
+    result = here(service.env, "migrate")
+    assert result.exit_code == 1
+    assert "another process has" in result.stderr
+
+
+# --- doctor ---
+
+
+def test_the_doctor_finds_a_fresh_machine_in_order_and_leaves_it_so(env: dict[str, str], tmp_path: Path) -> None:
+    found = checks(env, code=0)
+    assert found["database"].verdict == found["keys"].verdict == found["service"].verdict == "note"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_asks_a_running_service_and_not_its_file(service: Running) -> None:
+    found = checks(service.env, code=0)
+    assert "held by a running process" in found["database"].found
+    assert (found["service"].verdict, found["keys"].verdict, found["disk"].verdict) == ("fine", "fine", "fine")
+
+
+def test_the_doctor_sees_that_the_service_was_started_with_other_settings(service: Running) -> None:
+    found = checks(service.env | {"CALLSHEET_ARK_API_KEY": ""}, code=1)
+    assert "restart" in found["providers"].advice
+
+
+def test_the_doctor_names_what_is_wrong_and_what_to_do(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "keys.json").write_text(json.dumps({"admin_key": "a" * 20, "signing_keys": "b" * 20}))
+    (tmp_path / "var" / "keys.json").chmod(0o644)
+    (tmp_path / "var" / "callsheet.db").touch()
+    fernet = json.loads(here(env, "keys", "fernet", "--json").stdout)["key"]
+    provider = {"CALLSHEET_BYTEPLUS_API_KEY": "k-not-a-real-one", "CALLSHEET_BYTEPLUS_BASE_URL": "http://nowhere.invalid"}
+    found = checks(env | provider | {"CALLSHEET_ENCRYPTION_KEYS": fernet}, code=1)
+    wrong = {name for name, check in found.items() if check.verdict == "wrong"}
+    assert wrong == {"database", "keys", "public url", "byteplus"}
+    assert all(check.advice for check in found.values() if check.verdict == "wrong")
+    shown = here(env | {"CALLSHEET_ENV": "production"}, "doctor")
+    assert (shown.exit_code, shown.stdout.count("WRONG")) == (1, 5)
+
+
+def test_a_name_without_an_address_does_not_resolve() -> None:
+    assert (resolves("127.0.0.1"), resolves("nowhere.invalid"), resolves("")) == (True, False, False)
+
+
+# --- PostgreSQL: any number of both ---
+
+
+@pytest.fixture
+def fresh(postgres_url: str) -> Iterator[str]:
+    """A database that nobody migrated yet."""
+
+    async def run(statement: str) -> None:
+        admin = create_async_engine(async_url(postgres_url), isolation_level="AUTOCOMMIT")
+        async with admin.connect() as sql:
+            await sql.execute(text(statement))
+        await admin.dispose()
+
+    asyncio.run(run("CREATE DATABASE fresh"))
+    yield postgres_url.rpartition("/")[0] + "/fresh"
+    asyncio.run(run("DROP DATABASE fresh WITH (FORCE)"))
+
+
+def test_web_and_workers_share_a_migrated_postgres(fresh: str, sandbox: str, tmp_path: Path) -> None:
+    ark = {"CALLSHEET_ARK_API_KEY": "k-not-a-real-one", "CALLSHEET_ARK_BASE_URL": f"{sandbox}/ark/api/v3"}
+    keys = {"CALLSHEET_ADMIN_KEY": "an-admin-key-of-length", "CALLSHEET_SIGNING_KEYS": "a-signing-key-of-some-length"}
+    keys["CALLSHEET_ENCRYPTION_KEYS"] = json.loads(here({}, "keys", "fernet", "--json").stdout)["key"]
+    env = environment(fresh, **ark, **keys)
+    assert here(env, "migrate", "--check").exit_code == 1
+    assert "run: callsheet migrate" in refused(callsheet(env, "work"))
+    assert "run: callsheet migrate" in checks(env | {"PORT": "1"}, code=1)["database"].advice
+    assert json.loads(here(env, "migrate", "--json").stdout)["to"] == head()
+    assert here(env, "migrate", "--check").exit_code == 0
+    with running(env, "serve", "--no-loops", "--port", "0") as web, running(web.env, "work") as worker:
+        found = checks(web.env, code=0)
+        assert (found["clock"].verdict, found["database"].verdict) == ("fine", "fine")
+        ordered = here(web.env, "submit", "a cat", "--model", "seedance-1-0-pro-250528", "--wait", "--json")
+        assert json.loads(ordered.stdout)["state"] == "succeeded", ordered.stderr
+        listening = {"Authorization": f"Bearer {keys['CALLSHEET_ADMIN_KEY']}", "Accept": "text/event-stream"}
+        with httpx.stream("GET", f"{web.url}/v1/events", headers=listening, trust_env=False) as feed:
+            assert next(feed.iter_lines()).startswith("retry")
+            began = time.monotonic()
+            web.process.send_signal(signal.SIGINT)  # Ctrl-C is as good an end
+            assert (worker.end(), web.process.wait(20)) == (0, 0)
+            assert time.monotonic() - began < 8  # and waits for nobody who listens for ever
+
+
+def test_a_postgres_that_is_away_is_told_in_words(env: dict[str, str]) -> None:
+    away = env | {"CALLSHEET_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    kept = {"CALLSHEET_ADMIN_KEY": "an-admin-key-of-length", "CALLSHEET_SIGNING_KEYS": "a-signing-key-of-some-length"}
+    kept["CALLSHEET_ENCRYPTION_KEYS"] = json.loads(here({}, "keys", "fernet", "--json").stdout)["key"]
+    assert "cannot be reached" in refused(here(away | kept, "migrate"))
+    assert checks(away | kept, code=1)["database"].verdict == "wrong"

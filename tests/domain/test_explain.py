@@ -1,0 +1,82 @@
+"""Every state and sub-state has its words: why, what next, and when."""
+
+import json
+
+import pytest
+
+from service.domain.advance import UNRESOLVED
+from service.domain.explain import Candidate, Habits, Queue, explain
+from service.domain.lifecycle import SETTLED, State
+from service.domain.task import Outcome, Submission, Task
+from tests.domain.made import MINUTE, NOW, submission, task, waiting
+
+CALLS, ENDINGS, ASKED = Habits("every", True), Habits("endings"), Habits("none")
+FULL = Queue(7, 90.0, [Candidate("ark (default)", "closed", None, False)])
+FREE = Queue(1, 1.0, [Candidate("ark (default)", "closed", None, True)])
+DEAD = Queue(1, None, [Candidate("ark (default)", "open", NOW + MINUTE, False)])
+NOBODY = Queue(1, None, [])
+FAILED = json.dumps({"code": "InvalidParameter", "message": "duration is too long", "suggestion": "Correct the order."})
+
+CASES: list[tuple[str, Task, Submission | None, Habits, Queue | None, str, int | None]] = [
+    ("created.due", waiting(), None, CALLS, FREE, "nothing has been paid", NOW),
+    ("created.waiting", waiting(), None, CALLS, FULL, "place 7", NOW + 90_000),
+    ("created.degraded", waiting(), None, CALLS, DEAD, "failing", NOW + MINUTE),
+    ("created.no_account", waiting(), None, CALLS, NOBODY, "No configured account", waiting().deadline_at),
+    ("created.backing_off", waiting(place_at=NOW + 5, reason="provider_busy"), None, CALLS, FULL, "out of capacity", NOW + 5),
+    (
+        "created.backing_off",
+        waiting(place_at=NOW + 5, reason="provider_unreachable"),
+        None,
+        CALLS,
+        FULL,
+        "not be reached",
+        NOW + 5,
+    ),
+    ("created.due", waiting(reason="AccountOverdueError"), None, CALLS, FREE, "AccountOverdueError", NOW),
+    ("created.sending", task(), submission(Outcome.SENDING), CALLS, None, "on its way", NOW + 5 * MINUTE),
+    ("created.unknown", task(), submission(Outcome.UNKNOWN), CALLS, None, "may or may not", NOW + 5 * MINUTE),
+    ("created.unknown", task(), submission(Outcome.UNKNOWN), ASKED, None, "not sent again", NOW + 5 * MINUTE),
+    (
+        "created.unresolved",
+        task(reason=UNRESOLVED),
+        submission(Outcome.UNKNOWN),
+        CALLS,
+        None,
+        "may or may not",
+        NOW + 5 * MINUTE,
+    ),
+    ("queued.expecting", task(State.QUEUED), submission(), CALLS, None, "queue", NOW + 5 * MINUTE),
+    ("queued.expecting", task(State.QUEUED), submission(), ENDINGS, None, "nothing before the end", NOW + 5 * MINUTE),
+    ("queued.asked", task(State.QUEUED), submission(), ASKED, None, "queue", NOW + 5 * MINUTE),
+    ("queued.silent", task(State.QUEUED, asks=3), submission(), CALLS, None, "last 3 questions", NOW + 5 * MINUTE),
+    ("running.expecting", task(State.RUNNING), submission(), CALLS, None, "making the video", NOW + 5 * MINUTE),
+    ("running.missing", task(State.RUNNING, missing=2), submission(), CALLS, None, "2 times", NOW + 5 * MINUTE),
+    ("running.orphaned", task(State.RUNNING), submission(), Habits(configured=False), None, "making", task().deadline_at),
+    ("succeeded", task(State.SUCCEEDED), submission(), CALLS, None, "ready", None),
+    ("failed", task(State.FAILED, error=FAILED), submission(), CALLS, None, "duration is too long", None),
+    ("expired", task(State.EXPIRED, error=FAILED), submission(), CALLS, None, "InvalidParameter", None),
+    ("cancelled", task(State.CANCELLED, error=FAILED), submission(), CALLS, None, "duration", None),
+    ("lost", task(State.LOST, reason="silent_past_deadline"), submission(), CALLS, None, "silent_past_deadline", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "about", "sub", "habits", "queue", "words", "at"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)]
+)
+def test_each_sub_state_is_explained(
+    code: str, about: Task, sub: Submission | None, habits: Habits, queue: Queue | None, words: str, at: int | None
+) -> None:
+    told = explain(about, sub, habits, queue, NOW)
+    assert told.code == code
+    assert words in f"{told.why} {told.next}"
+    assert told.why
+    assert told.next
+    if code == "running.orphaned":
+        assert told.next_at is not None
+    else:
+        assert told.next_at == at
+
+
+def test_every_state_is_explained() -> None:
+    assert {case[0].partition(".")[0] for case in CASES} == set(State)
+    assert all(explain(t, s, h, q, NOW).next_at is None for _, t, s, h, q, _, _ in CASES if t.state in SETTLED)

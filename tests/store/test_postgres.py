@@ -1,0 +1,139 @@
+"""The engine for more than one process: what happens when the server goes away, comes back, or keeps us waiting."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from service.domain.errors import Unavailable
+from service.store import migrate
+from service.store import postgres as engine_file
+from service.store.postgres import Postgres, database_ms
+from tests.postgres import Server, server
+from tests.store.conftest import clock, named, write_words
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    """One that may be stopped: nobody else uses it."""
+    with server() as running:
+        asyncio.run(migrate.to_head_postgres(running.url))
+        yield running
+
+
+@pytest.fixture
+async def db(own_server: Server) -> AsyncIterator[Postgres]:
+    db = Postgres(own_server.url, named(7), clock)
+    await db.start()
+    await db.write(lambda tx: tx.sql.exec_driver_sql("TRUNCATE seen_word"))
+    yield db
+    await db.stop()
+
+
+async def words(server: Server) -> set[str]:
+    sql = await asyncpg.connect(server.url)
+    try:
+        return {row["word"] for row in await sql.fetch("SELECT word FROM seen_word")}
+    finally:
+        await sql.close()
+
+
+async def tried(db: Postgres, word: str) -> str | BaseException:
+    [answer] = await asyncio.gather(db.group(write_words, "p", word), return_exceptions=True)
+    return answer
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_server_that_stops_means_unavailable_and_one_that_is_back_means_normal(
+    db: Postgres, own_server: Server, mode: str
+) -> None:
+    assert await tried(db, "before") == "before"
+    own_server.stop(mode)  # type: ignore[arg-type]
+    try:
+        for i in range(3):
+            assert isinstance(await tried(db, f"while away {i}"), Unavailable)
+            with pytest.raises(Unavailable):
+                await db.write(lambda tx: write_words(tx, "p", ["alone"]))
+            with pytest.raises(Unavailable):
+                await db.read(lambda sql: sql.exec_driver_sql("SELECT 1").scalar_one())
+    finally:
+        own_server.start()
+    answers = [await tried(db, f"after {i}") for i in range(4)]
+    assert all(isinstance(a, Unavailable | str) for a in answers), "never a surprise"
+    assert answers[-2:] == ["after 2", "after 3"], "by itself, at once"
+    stored = {a for a in answers if isinstance(a, str)}
+    assert await words(own_server) == {"before", *stored}, "whoever was refused is not there"
+
+
+async def test_backends_that_are_terminated_are_replaced(db: Postgres, own_server: Server) -> None:
+    await asyncio.gather(*(tried(db, f"first {i}") for i in range(20)))
+    admin = await asyncpg.connect(own_server.url)
+    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'callsheet'")
+    await admin.close()
+    answers = [await tried(db, f"then {i}") for i in range(4)]
+    assert all(isinstance(a, Unavailable | str) for a in answers)
+    assert answers[-2:] == ["then 2", "then 3"]
+
+
+async def test_a_server_that_has_no_room_for_us_means_unavailable(own_server: Server) -> None:
+    admin = await asyncpg.connect(own_server.url)
+    await admin.execute("ALTER ROLE postgres CONNECTION LIMIT 200")
+    await admin.execute("CREATE ROLE cramped LOGIN CONNECTION LIMIT 0")
+    db = Postgres(own_server.url.replace("postgres@", "cramped@"), named(8), clock)
+    await db.start()
+    assert isinstance(await tried(db, "no room"), Unavailable)
+    with pytest.raises(Unavailable):
+        await db.read(lambda sql: sql.exec_driver_sql("SELECT 1").scalar_one())
+    await db.stop()
+    await admin.execute("DROP ROLE cramped")
+    await admin.close()
+
+
+async def test_a_row_that_is_locked_for_too_long_means_unavailable(
+    db: Postgres, own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tried(db, "held")
+    monkeypatch.setattr(engine_file, "STATEMENT_S", 0.2)
+    hurried = Postgres(own_server.url, named(9), clock)
+    await hurried.start()
+    thief = await asyncpg.connect(own_server.url)
+    transaction = thief.transaction()
+    await transaction.start()
+    await thief.execute("SELECT * FROM seen_word FOR UPDATE")
+
+    def touch(tx: object, _: str, items: object) -> list[None]:
+        tx.sql.exec_driver_sql("UPDATE seen_word SET at = at + 1")  # type: ignore[attr-defined]
+        return [None]
+
+    with pytest.raises(Unavailable):
+        await hurried.group(touch, "p", None)
+    await transaction.rollback()
+    assert await hurried.group(touch, "p", None) is None
+    await thief.close()
+    await hurried.stop()
+
+
+async def test_more_readers_than_connections_wait_and_then_are_told_to_come_again(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_file, "POOL", 0)
+    monkeypatch.setattr(engine_file, "POOL_S", 0.1)
+    db = Postgres(own_server.url, named(10), clock, groups=1)
+    await db.start()
+    slow = [db.read(lambda sql: sql.exec_driver_sql("SELECT pg_sleep(0.4)").scalar_one()) for _ in range(3)]
+    answers = await asyncio.gather(*slow, return_exceptions=True)
+    await db.stop()
+    assert [isinstance(a, Unavailable) for a in answers].count(True) == 2
+    assert sum(a is None for a in answers) == 1
+
+
+async def test_every_commit_waits_for_the_disk(db: Postgres) -> None:
+    assert await db.write(lambda tx: tx.sql.exec_driver_sql("SHOW synchronous_commit").scalar_one()) == "on"
+
+
+async def test_the_clock_of_the_database_can_be_asked(db: Postgres) -> None:
+    before = await database_ms(db.engine)
+    assert before <= await database_ms(db.engine) < before + 60_000
