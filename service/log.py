@@ -22,13 +22,25 @@ class Lines(logging.Formatter):
         trace = self.formatException(record.exc_info) if record.exc_info else None
         if self._people:
             line = " ".join(
-                [f"{self.formatTime(record, '%H:%M:%S')} {record.getMessage():<24}", *(f"{k}={v}" for k, v in fields.items())]
+                [
+                    f"{self.formatTime(record, '%H:%M:%S')} {_calm(record.getMessage()):<24}",
+                    *(f"{k}={_calm(v)}" for k, v in fields.items()),
+                ]
             )
             return f"{line}\n{trace}" if trace else line
         wide: dict[str, Any] = {"at": record.created, "level": record.levelname.lower(), "event": record.getMessage(), **fields}
         if trace:
             wide["trace"] = trace
-        return orjson.dumps(wide, default=str).decode()
+        try:
+            return orjson.dumps(wide, default=str).decode()
+        except TypeError:  # a number or a text that JSON does not know; without the line we would know less
+            return orjson.dumps({k: ascii(v) for k, v in wide.items()}).decode()
+
+
+def _calm(value: object) -> str:
+    """What others said may not move the cursor of whoever reads it."""
+    text = str(value)
+    return text if text.isprintable() else ascii(text)
 
 
 def configure(level: int = logging.INFO) -> None:

@@ -135,7 +135,7 @@ def load(env: Mapping[str, str] | None = None, *, make_keys: bool = True) -> Set
     env = os.environ if env is None else env
     faults: list[Fault] = []
     production = _choice(env, "CALLSHEET_ENV", ("development", "production"), faults) == "production"
-    port = _port(env.get("PORT", "8000"), faults)
+    port = _port(env.get("PORT") or "8000", faults)
     database_url = _database_url(env.get("CALLSHEET_DATABASE_URL") or VARIABLES[0].default, faults)
     public_url = _public_url(env.get("CALLSHEET_PUBLIC_URL") or f"http://127.0.0.1:{port}", production, faults)
     kept = {} if production else kept_keys(keys_path(database_url), make_keys and not faults)
@@ -207,11 +207,13 @@ def reach(env: Mapping[str, str] | None = None) -> Reach:
 
 def _read_keys(path: Path) -> dict[str, str] | None:
     try:
-        kept: dict[str, str] = json.loads(path.read_text())
+        kept = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise ConfigError([Fault(str(path), f"holds the keys and cannot be read: {type(error).__name__}")]) from None
+    if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
+        raise ConfigError([Fault(str(path), "holds the keys and cannot be read: it has to be an object of texts")])
     return kept
 
 
@@ -261,7 +263,7 @@ def shown(env: Mapping[str, str], settings: Settings) -> list[tuple[str, str, st
             for provider in PROVIDERS:
                 name = variable.name.replace("<NAME>", provider.upper())
                 if env.get(name):
-                    rows.append((name, "(set)" if variable.secret else env[name], variable.meaning))
+                    rows.append((name, "(set)" if variable.secret else _without_password(env[name]), variable.meaning))
         elif variable.secret:
             unset = "(made and kept)" if variable.default == "made on first run" else f"({variable.default})"
             rows.append((variable.name, "(set)" if env.get(variable.name) else unset, variable.meaning))
@@ -309,8 +311,10 @@ def _database_url(url: str, faults: list[Fault]) -> str:
 
 def _public_url(url: str, production: bool, faults: list[Fault]) -> str:
     parts = _address(url)
-    if parts is None or parts.query or parts.fragment:
-        faults.append(Fault("CALLSHEET_PUBLIC_URL", "has to be an address like https://callsheet.example.com"))
+    if parts is None or parts.query or parts.fragment or parts.username is not None:
+        faults.append(
+            Fault("CALLSHEET_PUBLIC_URL", "has to be an address like https://callsheet.example.com, and nothing more")
+        )
     elif production and parts.scheme != "https":
         faults.append(Fault("CALLSHEET_PUBLIC_URL", "has to be https in production: callbacks carry their token in the path"))
     return url.rstrip("/")
@@ -367,7 +371,11 @@ def _accounts(env: Mapping[str, str], config: Mapping[str, Any], faults: list[Fa
         key, base_url = (env.get(f"CALLSHEET_{provider.upper()}_{what}", "").strip() for what in ("API_KEY", "BASE_URL"))
         if key:
             accounts.append(AccountSettings(provider, "default", key, base_url.rstrip("/") or None))
-    for index, raw in enumerate(config.get("accounts", [])):
+    named = config.get("accounts", [])
+    if not isinstance(named, list):
+        faults.append(Fault("CALLSHEET_CONFIG accounts", "has to be written as [[accounts]], once for each account"))
+        named = []
+    for index, raw in enumerate(named):
         where = f"CALLSHEET_CONFIG accounts[{index}]"
         match raw:
             case {"provider": str(provider), **rest} if provider in PROVIDERS:
@@ -397,7 +405,11 @@ def _account(env: Mapping[str, str], where: str, provider: str, raw: Mapping[str
     callbacks = raw.get("callbacks")
     if callbacks not in (None, "every", "endings", "none"):
         faults.append(Fault(f"{where}.callbacks", "has to be every, endings or none"))
-    options = {str(k): str(v) for k, v in dict(raw.get("options", {})).items()}
+    given = raw.get("options", {})
+    if not isinstance(given, dict):
+        faults.append(Fault(f"{where}.options", "has to be a table"))
+        given = {}
+    options = {str(k): str(v) for k, v in given.items()}
     base_url = str(raw["base_url"]).rstrip("/") if raw.get("base_url") else None
     caps: dict[str, int | None] = {name: raw.get(name) for name in ("in_flight", "per_minute")}
     for name, cap in caps.items():

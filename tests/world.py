@@ -3,6 +3,7 @@
 The verbs are what happens to such a service: orders come, providers call back, or not, time passes, subscribers listen.
 """
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -268,6 +269,12 @@ class World:
         work = self.parts.submitter.take(10_000)
         work += await submit.place_waiting(self.parts, 100)
         return [await submit.send(self.parts, placement) for placement in work]
+
+    async def send_together(self) -> None:
+        """The same with all of them on their way at once."""
+        work = self.parts.submitter.take(10_000)
+        work += await submit.place_waiting(self.parts, 1_000)
+        await asyncio.gather(*(submit.send(self.parts, placement) for placement in work))
 
     async def submit(self, prompt: str = "a cat", **fields: Any) -> Task:
         placed = await self.order(prompt, **fields)

@@ -1,6 +1,6 @@
 """For operators: keys, and what is known of the providers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,4 +59,14 @@ def providers(ask: Ask, out: Out) -> None:
     """The configured providers, and what is known of them."""
     page = ask.get("/v1/providers")
     rows = [(p["provider"], p["account"], p["callbacks"], p["cancels"], p["batch"]) for p in page["data"]]
-    out.show(page, tables.table(("provider", "account", "calls back", "cancels", "asks at once"), rows, "No providers."))
+    lines = tables.table(("provider", "account", "calls back", "cancels", "asks at once"), rows, "No providers.")
+    out.show(page, [*lines, *(line for facts in _facts(page["data"]) for line in facts)])
+
+
+def _facts(data: list[dict[str, Any]]) -> list[list[str]]:
+    """Once for each gateway: what its documents say, and what they do not, so that nobody relies on the latter unknowing."""
+    gateways = {p["provider"]: p for p in data}
+    return [
+        ["", f"{name}:", *(f"  documented   {f}" for f in p["verified"]), *(f"  unverified   {f}" for f in p["unverified"])]
+        for name, p in gateways.items()
+    ]

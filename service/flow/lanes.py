@@ -17,8 +17,10 @@ WORKERS = 256
 WAITING = 100
 """Parcels that one lane holds in memory."""
 WAITING_IN_TROUBLE = 2
-PROVEN = 10_000
-"""Subscriptions remembered as having answered with success last time."""
+TROUBLE = 0
+"""In place of a cap."""
+KNOWN = 10_000
+"""Subscriptions of which is remembered how they did last time."""
 
 
 @dataclass(slots=True)
@@ -37,10 +39,11 @@ class Lanes:
         self._ready: deque[int] = deque()
         self._ready_troubled: deque[int] = deque()
         self._troubled_in_flight = 0
+        self._was_trouble = False
         self._troubled_limit = max(1, workers // 2)
         self._waiting_limit = waiting_limit
-        self._proven: OrderedDict[int, int] = OrderedDict()
-        """With their caps."""
+        self._known: OrderedDict[int, int] = OrderedDict()
+        """The caps of those that answered with success last time, and who is in trouble."""
         self.waiting = 0
         self.in_flight = 0
 
@@ -49,7 +52,8 @@ class Lanes:
         subscription_id = parcel[0].subscription_id
         lane = self._lanes.get(subscription_id)
         if lane is None:
-            lane = self._lanes[subscription_id] = Lane(cap=self._proven.get(subscription_id, 1))
+            known = self._known.get(subscription_id, 1)
+            lane = self._lanes[subscription_id] = Lane(cap=max(1, known), troubled=known == TROUBLE)
         if self._is_full(lane):
             return False
         lane.waiting.append(parcel)
@@ -59,13 +63,15 @@ class Lanes:
 
     def next(self) -> Parcel | None:
         """The oldest of the lane whose turn it is."""
-        if self._ready_troubled and self._troubled_in_flight < self._troubled_limit:
+        trouble = bool(self._ready_troubled) and self._troubled_in_flight < self._troubled_limit
+        if trouble and not (self._ready and self._was_trouble):
             subscription_id = self._ready_troubled.popleft()
         elif self._ready:
             subscription_id = self._ready.popleft()
         else:
             return None
         lane = self._lanes[subscription_id]
+        self._was_trouble = lane.troubled  # then the others have the next turn
         lane.queued = False
         parcel = lane.waiting.popleft()
         lane.in_flight += 1
@@ -85,7 +91,7 @@ class Lanes:
             if lane.troubled is worked:
                 self._turn(subscription_id, lane, troubled=not worked)
             lane.cap = (cap or CONCURRENCY) if worked else 1
-            self._remember(subscription_id, lane.cap if worked else None)
+            self._remember(subscription_id, lane.cap if worked else TROUBLE)
         self._line_up(subscription_id, lane)
         self._forget_if_empty(subscription_id, lane)
 
@@ -125,12 +131,11 @@ class Lanes:
         lane.troubled = troubled
         self._troubled_in_flight += lane.in_flight if troubled else -lane.in_flight
 
-    def _remember(self, subscription_id: int, cap: int | None) -> None:
-        self._proven.pop(subscription_id, None)
-        if cap is not None:
-            self._proven[subscription_id] = cap
-            if len(self._proven) > PROVEN:
-                self._proven.popitem(last=False)
+    def _remember(self, subscription_id: int, cap: int) -> None:
+        self._known.pop(subscription_id, None)
+        self._known[subscription_id] = cap
+        if len(self._known) > KNOWN:
+            self._known.popitem(last=False)
 
     def _line_up(self, subscription_id: int, lane: Lane) -> None:
         if lane.waiting and not lane.queued and lane.in_flight < lane.cap:

@@ -87,15 +87,16 @@ def _claim(tx: Tx, parts: Parts, key: Key) -> tuple[Plan, int] | None:
     facts = None if desk is None else desk.gateway.facts
     gets = asking.gets_allowed(facts.asks_per_s) if facts is not None and row.get_at <= tx.now else 0
     batch = 1 if facts is None else facts.batch
+    lists = 1 if row.list_at <= tx.now else 0
     plan = asking.plan(
-        stale.oldest(tx, key, max(WINDOW, 4 * batch)),
+        stale.oldest(tx, key, max(WINDOW, 4 * batch * lists)),
         tx.now,
         lambda task: parts.accounts.terms(*key, task.model),
         parts.random,
         base_url=None if desk is None else desk.account.base_url,
         batch=batch,
         scans=facts is not None and facts.scans,
-        lists=1 if row.list_at <= tx.now else 0,
+        lists=lists,
         gets=gets,
     )
     stale.rearm(tx, [(task.id, task.poll_at or 0, until) for (task, _), until in plan.quiet])

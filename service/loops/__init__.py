@@ -27,7 +27,11 @@ class Loops:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._stopping = asyncio.Event()
-        self._courier, self._submitter, self._reconciler = Courier(parts, self._stopping), Submitter(parts), Reconciler(parts, self._stopping)
+        self._courier, self._submitter, self._reconciler = (
+            Courier(parts, self._stopping),
+            Submitter(parts),
+            Reconciler(parts, self._stopping),
+        )
         self.loops = [
             Loop("courier", self._courier.round, parts.courier.bell, COURIER_S),
             Loop("reconciler", self._reconciler.round, parts.stale.bell, RECONCILER_S),

@@ -87,6 +87,8 @@ class Task(SQLModel, table=True):
             "provider",
             "account",
             "app_id",
+            "submission_id",
+            "ended_at",
             sqlite_where=text("submission_id IS NOT NULL AND ended_at IS NULL"),
             postgresql_where=text("submission_id IS NOT NULL AND ended_at IS NULL"),
         ),

@@ -14,6 +14,7 @@ from service.domain.task import Task
 from service.store import accounts
 from service.store.database import Tx
 from service.store.rows import among, task_columns, to_task
+from service.store.stale import OPEN
 from service.store.tables import TABLES
 
 _task, _submission, _app = TABLES["task"], TABLES["submission"], TABLES["app"]
@@ -79,9 +80,8 @@ def in_flight(sql: Connection) -> list[tuple[str, str, str, int]]:
 def unknown_counts(sql: Connection) -> dict[Key, int]:
     """Submissions that nobody has explained yet."""
     place = (_submission.c.provider, _submission.c.account)
-    # Both outcomes of the index, or it is not used.
     query = select(*place, func.count().filter(_submission.c.outcome == "unknown"))
-    query = query.where(_submission.c.outcome.in_(("sending", "unknown"))).group_by(*place)
+    query = query.where(OPEN).group_by(*place)
     return {(row[0], row[1]): int(row[2]) for row in sql.execute(query)}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from pydantic import ValidationError
@@ -10,6 +11,8 @@ from starlette.responses import Response
 
 from service.domain import ids
 from service.domain.errors import BadOrder, CallerError, Conflict, Fault, KeyReused, NotFound, Unavailable
+from service.web.shapes import AT
+
 
 TYPES = "https://callsheet.dev/problems/"
 _STATUS: dict[type[CallerError], int] = {BadOrder: 422, NotFound: 404, Conflict: 409, KeyReused: 422}
@@ -47,7 +50,10 @@ def of_error(error: Exception) -> Response | None:
 
 def _faults(error: ValidationError) -> list[Fault]:
     return [
-        Fault(_path(e["loc"]), _message(e["type"], e["msg"]))
+        Fault(
+            _path((*e["loc"], e["type"].removeprefix(AT)) if e["type"].startswith(AT) else e["loc"]),
+            _message(e["type"], e["msg"]),
+        )
         for e in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 
@@ -77,8 +83,6 @@ def page(
     cursor = cursor_of(shown[-1]) if more else None
     headers = {}
     if cursor is not None:
-        from urllib.parse import urlencode
-
         kept = [(k, v) for k, v in query if k != "cursor"]
         headers["Link"] = f'<{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
     return json({"object": "list", "data": [show(row) for row in shown], "next": cursor}, headers=headers)

@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 TEXT_LIMIT = 100_000
 """Characters of a prompt: more than any model reads."""
@@ -23,6 +24,10 @@ Media = Annotated[Text, Field(max_length=45_000_000)]
 """An address or an inline picture of up to 30 MB in base64."""
 Int = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 Bool = Annotated[bool, Field(strict=True)]
+
+
+AT = "at_"
+"""Begins the kind of an error that is about one field, although a check of several found it."""
 
 
 class Shape(BaseModel):
@@ -54,7 +59,7 @@ class Content(Shape):
             name for name in ("text", "image_url", "video_url", "audio_url", "draft_task") if getattr(self, name) is not None
         ]
         if given != [self.type]:
-            raise ValueError(f"an item of type {self.type} needs exactly the field {self.type}")
+            raise PydanticCustomError(AT + self.type, "is the one payload that an item of this type has to have")
         return self
 
 
@@ -95,9 +100,11 @@ class OrderIn(Shape):
     @model_validator(mode="after")
     def _something_to_make(self) -> "OrderIn":
         if self.prompt is None and self.content is None:
-            raise ValueError("prompt or content is required")
+            raise PydanticCustomError(AT + "prompt", "is required, or content instead")
         if self.prompt is not None and any(item.type == "text" for item in self.content or ()):
-            raise ValueError("give the text once: as prompt, or as a text item of content")
+            raise PydanticCustomError(
+                AT + "prompt", "gives the text a second time: content has a text item already; keep one of them"
+            )
         return self
 
 

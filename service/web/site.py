@@ -22,7 +22,13 @@ from service.web.hub import Hub
 
 log = logging.getLogger("callsheet.web")
 
-ENDPOINTS: tuple[Endpoint, ...] = (*tasks.ENDPOINTS, *feed.ENDPOINTS, *subscriptions.ENDPOINTS, *repair.ENDPOINTS, *admin.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *tasks.ENDPOINTS,
+    *feed.ENDPOINTS,
+    *subscriptions.ENDPOINTS,
+    *repair.ENDPOINTS,
+    *admin.ENDPOINTS,
+)
 
 Ready = Callable[[], Awaitable[dict[str, str]]]
 """What is wrong, by part; empty: ready."""

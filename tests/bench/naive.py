@@ -60,13 +60,21 @@ def naive() -> ASGIApp:
                 previous, task.state, task.sequence = task.state, str(report.state), task.sequence + 1
                 task.updated_at = task.news_at = now
                 event_id = names.new()
-                body = orjson.dumps({"type": f"task.{task.state}", "data": {"sequence": task.sequence, "task": {"id": task.id}}})
+                body = orjson.dumps(
+                    {"type": f"task.{task.state}", "data": {"sequence": task.sequence, "task": {"id": task.id}}}
+                )
                 event = {"id": event_id, "xact": 0, "app_id": task.app_id, "task_id": task.id, "sequence": task.sequence}
                 event |= {"type": f"task.{task.state}", "state": task.state, "previous": previous, "source": "callback"}
                 session.add(Event(**event, at=now, body=body))
                 interested = await session.execute(select(Subscription).where(Subscription.app_id == task.app_id))
                 for subscription in interested.scalars():
-                    delivery = {"id": names.new(), "app_id": task.app_id, "event_id": event_id, "state": "pending", "attempts": 0}
+                    delivery = {
+                        "id": names.new(),
+                        "app_id": task.app_id,
+                        "event_id": event_id,
+                        "state": "pending",
+                        "attempts": 0,
+                    }
                     delivery |= {"subscription_id": subscription.id, "fence": 0, "due_at": now, "created_at": now}
                     session.add(Delivery(**delivery))
             await session.commit()

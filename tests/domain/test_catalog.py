@@ -397,7 +397,7 @@ def test_a_file_whose_tables_are_no_tables_is_refused() -> None:
 # --- the data itself ---
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=str)
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_a_familys_defaults_are_among_what_it_accepts(family: Any) -> None:
     assert family.resolution in family.resolutions
     assert set(family.resolutions) <= family.pixels.keys()

@@ -1,6 +1,8 @@
 """How little has to be asked: nothing while callbacks work, a list for hundreds when they do not, and nobody starves."""
 
+import asyncio
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -15,7 +17,7 @@ from service.domain.task import Outcome, Submission
 from service.flow import learn, reconcile
 from service.providers.base import Account
 from service.providers.registry import GATEWAYS
-from service.store import stale, tasks
+from service.store import tasks
 from service.store.database import Tx
 from tests.domain.made import task as made_task
 from tests.world import ARK, Engine, Job, World
@@ -172,15 +174,15 @@ async def test_a_provider_that_fails_is_left_alone_and_the_other_goes_on(engine:
 
 
 async def test_never_more_than_one_list_a_second_whatever_is_stale(world: World) -> None:
-    await seed(world, 3_000, world.desks[0])
+    await seed(world, 1_500, world.desks[0])
     at: list[int] = []
-    for _ in range(60):
+    for _ in range(40):
         before = len(world.listed)
         await world.reconcile()
         at += [world.now] * (len(world.listed) - before)
         world.silence(seconds=0.1)
-    assert all(later - earlier >= 1_000 for earlier, later in zip(at, at[1:], strict=False))
-    assert len(at) >= 5
+    assert all(later - earlier >= 1_000 for earlier, later in pairwise(at))
+    assert len(at) == 3
 
 
 async def test_a_task_that_the_list_leaves_out_is_asked_about_alone_before_anything_is_believed(world: World) -> None:
@@ -219,14 +221,12 @@ async def test_an_answer_of_megabytes_is_read(world: World) -> None:
 
 
 async def test_callbacks_that_work_mean_no_question_about_a_thousand_tasks(world: World) -> None:
-    for batch in range(10):
-        for i in range(100):
-            await world.order(f"{batch}.{i}")
-        await world.send()
+    for batch in range(4):
+        await asyncio.gather(*(world.order(f"{batch}.{i}") for i in range(250)))
+        await world.send_together()
     for status in ("running", "succeeded"):
         world.silence(minutes=3)
-        for job in list(world.jobs.values()):
-            await world.callback(status, job)
+        await asyncio.gather(*(world.callback(status, job) for job in world.jobs.values()))
         await world.reconcile()
     world.silence(hours=60)
     await world.reconcile()
@@ -302,28 +302,3 @@ async def test_what_is_learned_moves_the_first_question_and_survives_a_restart(w
     world.silence(seconds=running_s * 1.25)
     await world.reconcile()
     assert Counter(world.asked) == {task.remote_id: 1}
-
-
-async def test_every_claim_is_a_range_of_an_index(world: World) -> None:
-    await seed(world, 50, world.desks[0])
-    plans: list[str] = []
-
-    def look(sql: Any) -> None:
-        from sqlalchemy import event
-
-        statements: list[tuple[str, Any]] = []
-
-        def seen(_c: Any, _cur: Any, statement: str, parameters: Any, _ctx: Any, _many: Any) -> None:
-            statements.append((statement, parameters))
-
-        event.listen(sql, "before_cursor_execute", seen)
-        stale.accounts(sql)
-        stale.any_due(sql, world.desks[0].key, world.now)
-        event.remove(sql, "before_cursor_execute", seen)
-        explain = "EXPLAIN QUERY PLAN " if sql.dialect.name == "sqlite" else "SET LOCAL enable_seqscan = off; EXPLAIN "
-        for statement, parameters in statements:
-            if sql.dialect.name == "sqlite":
-                plans.append(" ".join(str(row) for row in sql.exec_driver_sql(explain + statement, parameters)))
-
-    await world.db.read(look)
-    assert all("task_to_ask" in plan for plan in plans)

@@ -37,9 +37,9 @@ def made_of(model: str, *items: dict[str, Any], **fields: Any) -> dict[str, Any]
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     # the shape of an order
     "no model": ({"prompt": "a cat"}, "model"),
-    "nothing to make": ({"model": PRO}, "body"),  # neither prompt nor content: no field of it is the wrong one
+    "nothing to make": ({"model": PRO}, "prompt"),
     "an empty prompt": (text(PRO, ""), "prompt"),
-    "the text twice": ({"prompt": "a dog", **made_of(PRO, TEXT)}, "body"),
+    "the text twice": ({"prompt": "a dog", **made_of(PRO, TEXT)}, "prompt"),
     "a field nobody knows": (text(PRO, loop=True), "loop"),
     "a duration in words": (text(PRO, duration="five"), "duration"),
     "half a second": (text(PRO, duration=5.5), "duration"),

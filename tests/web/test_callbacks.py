@@ -241,13 +241,19 @@ leaves = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(),
     st.text(max_size=10),
-    st.sampled_from(["cgt-1", "queued", "running", "succeeded", "failed", "expired", "cancelled", "\x00", "\ud800", "https://v.test/1"]),
+    st.sampled_from(
+        ["cgt-1", "queued", "running", "succeeded", "failed", "expired", "cancelled", "\x00", "\ud800", "https://v.test/1"]
+    ),
 )
-values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=6)
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=6
+)
 NAMES = ["id", "status", "content", "video_url", "usage", "completion_tokens", "error", "code", "message", "updated_at", "seed", "data",
          "task_id", "output", "state", "model", "duration", "result", "success", "request_id"]  # fmt: skip
 nearly = st.recursive(
-    leaves, lambda inner: st.dictionaries(st.sampled_from(NAMES), inner, max_size=8) | st.lists(inner, max_size=2), max_leaves=12
+    leaves,
+    lambda inner: st.dictionaries(st.sampled_from(NAMES), inner, max_size=8) | st.lists(inner, max_size=2),
+    max_leaves=12,
 )
 
 
@@ -281,7 +287,10 @@ async def open_door(world: World) -> tuple[World, dict[str, str]]:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=st.one_of(st.binary(max_size=60), values.map(as_json), nearly.map(as_json), reports()), name=st.sampled_from(sorted(GATEWAYS)))
+@given(
+    body=st.one_of(st.binary(max_size=60), values.map(as_json), nearly.map(as_json), reports()),
+    name=st.sampled_from(sorted(GATEWAYS)),
+)
 @example(body=b"\x1f\x8b\x08", name="apiyi")
 async def test_no_body_at_any_gateways_door_gets_anything_but_a_clear_answer(
     open_door: tuple[World, dict[str, str]], body: bytes, name: str

@@ -213,7 +213,9 @@ async def test_an_app_is_made_once_and_shows_its_secret_once(world: World) -> No
     assert again != made.json()["secret"]
 
 
-@pytest.mark.parametrize("path", ["/v1/apps/nobody/keys", "/v1/apps/%00/keys", "/v1/apps/%F0%9F%A6%86/keys", "/v1/apps/%ff/keys"])
+@pytest.mark.parametrize(
+    "path", ["/v1/apps/nobody/keys", "/v1/apps/%00/keys", "/v1/apps/%F0%9F%A6%86/keys", "/v1/apps/%ff/keys"]
+)
 async def test_keys_of_an_app_that_does_not_exist_are_not_found(world: World, path: str) -> None:
     assert (await world.api("GET", path)).status_code == 404
     assert (await world.api("POST", path, {})).status_code == 404

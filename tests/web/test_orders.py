@@ -27,7 +27,13 @@ async def test_a_good_order_is_created_and_shows_the_providers_word(world: World
     task = answer.json()
     assert answer.headers["location"] == task["url"] == f"https://callsheet.test/v1/tasks/{task['id']}"
     assert answer.headers["etag"].startswith('"')
-    assert (task["object"], task["state"], task["sequence"], task["provider"], task["remote_id"]) == ("task", "queued", 1, "ark", "cgt-1")
+    assert (task["object"], task["state"], task["sequence"], task["provider"], task["remote_id"]) == (
+        "task",
+        "queued",
+        1,
+        "ark",
+        "cgt-1",
+    )
     assert task["order"] == ORDER | {"duration": 5, "metadata": {"shot": "12"}}
     assert task["metadata"] == {"shot": "12"}
     assert (task["result"], task["error"], task["ended_at"]) == (None, None, None)
@@ -125,7 +131,9 @@ async def test_what_is_wrong_is_named_by_its_path(world: World, name: str) -> No
 
 
 async def test_everything_that_is_wrong_is_named_at_once(world: World) -> None:
-    errors = is_a_problem(await world.api("POST", "/v1/tasks", ORDER | {"promt": 1, "duration": "x", "seed": "y"}), 422, "invalid")
+    errors = is_a_problem(
+        await world.api("POST", "/v1/tasks", ORDER | {"promt": 1, "duration": "x", "seed": "y"}), 422, "invalid"
+    )
     assert {e["field"] for e in errors} >= {"promt", "duration", "seed"}
     assert next(e["message"] for e in errors if e["field"] == "promt") == "is not a known field"
 
@@ -255,7 +263,9 @@ async def test_a_refused_order_does_not_use_up_its_key(world: World) -> None:
 
 
 async def test_a_hundred_orders_at_once_are_a_hundred_tasks(world: World) -> None:
-    answers = await asyncio.gather(*(world.api("POST", "/v1/tasks", ORDER | {"prompt": f"{i}"}, Prefer="wait=0") for i in range(100)))
+    answers = await asyncio.gather(
+        *(world.api("POST", "/v1/tasks", ORDER | {"prompt": f"{i}"}, Prefer="wait=0") for i in range(100))
+    )
     assert {a.status_code for a in answers} == {201}
     assert len({a.json()["id"] for a in answers}) == 100
     assert all(ids.decode(ids.TASK, a.json()["id"]) for a in answers)

@@ -7,14 +7,12 @@ from typing import Any
 import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from sqlalchemy import text
 
-from service.domain.errors import Unavailable
 from service.domain.matching import EVENTS
 from service.store import apps
 from service.web.guard import Guard
 from service.web.site import ENDPOINTS, site
-from tests.web.conftest import ORDER, is_a_problem, ordered
+from tests.web.conftest import is_a_problem, ordered
 from tests.world import ADMIN, World
 
 pytestmark = pytest.mark.anyio
@@ -144,40 +142,6 @@ async def test_a_bug_is_logged_and_tells_nothing(world: World, caplog: pytest.Lo
     assert "http.failed" in [r.message for r in caplog.records]
 
 
-async def test_what_cannot_be_stored_is_asked_for_again_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(*_: object) -> None:
-        raise Unavailable("the database cannot take it now: disk full", retry_after_s=2)
-
-    class Away:
-        """A database in trouble, as its callers see it."""
-
-        ids = world.db.ids
-        group = write = read = away
-
-    parts = replace(world.parts, db=Away())  # type: ignore[arg-type]
-    red = site(parts, Guard(parts, ADMIN), world._ready)
-    headers = {"Authorization": f"Bearer {ADMIN}"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(red), base_url="https://callsheet.test") as http:
-        for method, path, body in (
-            ("POST", "/v1/tasks", ORDER),
-            ("GET", "/v1/tasks", None),
-            ("POST", "/v1/subscriptions", {"target": "https://hook.test/"}),
-            ("GET", "/v1/events", None),
-        ):
-            answer = await http.request(method, path, json=body, headers=headers)
-            is_a_problem(answer, 503, "unavailable")
-            assert answer.headers["retry-after"] == "2"
-
-
 async def test_head_is_get_without_its_body(world: World) -> None:
     answer = await world.api("HEAD", "/v1/tasks")
     assert answer.status_code == 200
-
-
-async def test_every_answer_can_be_read_back_from_the_database(world: World) -> None:
-    await ordered(world)
-
-    def look(sql: Any) -> int:
-        return int(sql.execute(text("SELECT count(*) FROM task")).scalar_one())
-
-    assert await world.db.read(look) == 1

@@ -28,7 +28,12 @@ async def test_a_subscription_shows_its_secret_this_once(world: World) -> None:
     Webhook(created["secret"])
     shown = (await world.api("GET", f"/v1/subscriptions/{created['id']}")).json()
     assert shown == {k: v for k, v in created.items() if k != "secret"}
-    assert (shown["object"], shown["channel"], shown["status"], shown["events"]) == ("subscription", "webhook", "active", ["task.*"])
+    assert (shown["object"], shown["channel"], shown["status"], shown["events"]) == (
+        "subscription",
+        "webhook",
+        "active",
+        ["task.*"],
+    )
     assert (shown["label"], shown["rate"], shown["concurrency"], shown["filter"]) == (
         "edit suite", 5, 2, {"metadata": {"shot": "1"}}
     )  # fmt: skip
@@ -90,7 +95,14 @@ async def test_a_removed_subscription_is_gone_and_told_nothing(world: World) -> 
     path = f"/v1/subscriptions/{created['id']}"
     gone = await world.api("DELETE", path)
     assert (gone.status_code, gone.content) == (204, b"")
-    for method, below in (("GET", ""), ("DELETE", ""), ("PATCH", ""), ("POST", "/test"), ("POST", "/pause"), ("POST", "/resume")):
+    for method, below in (
+        ("GET", ""),
+        ("DELETE", ""),
+        ("PATCH", ""),
+        ("POST", "/test"),
+        ("POST", "/pause"),
+        ("POST", "/resume"),
+    ):
         is_a_problem(await world.api(method, path + below, {}), 404, "not-found")
     await world.submit()
     await world.deliver()
@@ -160,7 +172,12 @@ async def test_a_delivery_shows_each_attempt_with_what_was_answered(world: World
         await world.deliver()
         world.silence(minutes=10)
     [delivery] = (await world.api("GET", "/v1/deliveries")).json()["data"]
-    assert (delivery["object"], delivery["state"], delivery["event"], delivery["sequence"]) == ("delivery", "delivered", "task.queued", 1)
+    assert (delivery["object"], delivery["state"], delivery["event"], delivery["sequence"]) == (
+        "delivery",
+        "delivered",
+        "task.queued",
+        1,
+    )
     assert [(a["number"], a["outcome"], a["status"], a["answer"]) for a in delivery["attempts"]] == [
         (1, "failed", "500", "oops"),
         (2, "unreached", None, None),
@@ -209,6 +226,8 @@ async def test_a_notice_is_sent_again_under_its_own_name(world: World) -> None:
     is_a_problem(await world.api("POST", f"/v1/deliveries/{first.id}/resend"), 409, "conflict")
 
 
-@pytest.mark.parametrize("path", ["/v1/deliveries/msg_0000000000001", "/v1/deliveries/nothing", "/v1/subscriptions/sub_0000000000001"])
+@pytest.mark.parametrize(
+    "path", ["/v1/deliveries/msg_0000000000001", "/v1/deliveries/nothing", "/v1/subscriptions/sub_0000000000001"]
+)
 async def test_what_is_not_there_is_not_found(world: World, path: str) -> None:
     is_a_problem(await world.api("GET", path), 404, "not-found")

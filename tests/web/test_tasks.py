@@ -112,7 +112,9 @@ async def test_a_question_that_makes_no_sense_is_told_so(world: World, query: st
     assert errors[0]["field"] == field
 
 
-@pytest.mark.parametrize("query", ["metadata.=x", "metadata.%F0%9F%A6%86=x", "metadata.a=%F0%9F%A6%86", "metadata.%00=x", "model=%FF"])
+@pytest.mark.parametrize(
+    "query", ["metadata.=x", "metadata.%F0%9F%A6%86=x", "metadata.a=%F0%9F%A6%86", "metadata.%00=x", "model=%FF"]
+)
 async def test_a_strange_filter_finds_nothing_or_is_refused(world: World, query: str) -> None:
     assert (await world.api("GET", f"/v1/tasks?{query}")).status_code in (200, 422)
 

@@ -375,7 +375,7 @@ def upgrade() -> None:
     op.create_index(
         "task_in_flight",
         "task",
-        ["provider", "account", "app_id"],
+        ["provider", "account", "app_id", "submission_id", "ended_at"],
         unique=False,
         sqlite_where=sa.text("submission_id IS NOT NULL AND ended_at IS NULL"),
         postgresql_where=sa.text("submission_id IS NOT NULL AND ended_at IS NULL"),

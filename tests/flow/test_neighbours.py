@@ -1,0 +1,72 @@
+"""Real sockets, a real courier: subscribers that hang, are dead or never finish delay nobody else."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+
+import pytest
+
+from service.egress import Guard, Transport
+from service.flow.lanes import CONCURRENCY
+from service.loops.courier import Courier
+from service.loops.pulse import Loop
+from service.store.database import inside_transaction
+from tests.flow.couriers import queued
+from tests.flow.receivers import Receivers, receivers
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+EVENTS = 8
+
+
+def dead_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def courier(world: World) -> AsyncIterator[Courier]:
+    transport = Transport(Guard([ip_network("127.0.0.0/8")]), forbidden=inside_transaction)
+    object.__setattr__(world.parts, "transport", transport)
+    stopping = asyncio.Event()
+    made = Courier(world.parts, stopping)
+    made.start()
+    loop = asyncio.create_task(Loop("courier", made.round, world.parts.courier.bell, 0.05).run(stopping))
+    try:
+        yield made
+    finally:
+        stopping.set()
+        await loop
+        for worker in made.under_way():
+            worker.cancel()
+        await asyncio.gather(*made.under_way(), return_exceptions=True)
+        await transport.aclose()
+
+
+async def all_told(others: Receivers, names: list[str], count: int) -> None:
+    async with asyncio.timeout(30):
+        await others.until(lambda: all(len(others.got[name]) >= count for name in names))
+
+
+@pytest.mark.parametrize("in_hand", [True, False], ids=["handed over", "claimed"])
+async def test_ninety_seven_are_told_everything_while_three_are_stuck(world: World, in_hand: bool) -> None:
+    good = [f"good-{number}" for number in range(97)]
+    async with receivers() as others, courier(world):
+        world.parts.courier.open = in_hand
+        for target in ("hang", "drip", *good):
+            await world.subscribe(others.url(target))
+        await world.subscribe(f"http://127.0.0.1:{dead_port()}/dead")
+        for _ in range(EVENTS):
+            await queued(world)
+        await all_told(others, good, EVENTS)
+        assert all(len(set(others.got[name])) == EVENTS for name in good), "and nothing twice"
+        assert 1 <= len(others.got["hang"]) <= CONCURRENCY, "it has its own cap"
+        assert 1 <= len(others.got["drip"]) <= CONCURRENCY
+        settled = await world.rows("SELECT DISTINCT s.target FROM delivery d JOIN subscription s ON s.id = d.subscription_id"
+                                   " WHERE d.state = 'delivered'")  # fmt: skip
+        assert not [row.target for row in settled if row.target.endswith(("hang", "drip", "dead"))]

@@ -1,0 +1,257 @@
+"""What was not told can be found and sent again; what is old goes by itself; what is personal goes on request."""
+
+from itertools import pairwise
+
+import orjson
+import pytest
+
+from service.domain import ids
+from service.domain.instant import rfc3339
+from service.domain.keep import DAY_MS, Keep
+from service.flow import retain, work
+from service.flow.recover import BATCH
+from tests.flow.couriers import answers, pass_time, queued, steady
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def finish(world: World) -> None:
+    while await work.step(world.parts):
+        pass
+
+
+async def counts(world: World, what: str = "state", table: str = "delivery") -> dict[str, int]:
+    return {row[0]: row.n for row in await world.rows(f"SELECT {what}, count(*) AS n FROM {table} GROUP BY {what}")}
+
+
+# --- recover ---
+
+
+async def test_everything_that_did_not_arrive_is_sent_again_after_a_disabled_subscription_is_resumed(world: World) -> None:
+    sub = await world.subscribe()
+    world.on_notice["hook.test"] = list(answers(410))
+    await queued(world)
+    await world.deliver()
+    await queued(world, 20)
+    since = {"since": rfc3339(world.now - 1_000)}
+    refused = await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", since)
+    assert (refused.status_code, refused.json()["detail"]) == (409, "the subscription is disabled; resume it first")
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/resume")
+    started = await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", since)
+    assert started.status_code == 202
+    assert started.headers["location"].endswith(f"/v1/jobs/{started.json()['id']}")
+    assert (await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", since)).status_code == 409, "one at a time"
+    await finish(world)
+    await pass_time(world, 0.1)
+    job = (await world.api("GET", f"/v1/subscriptions/{sub.name}/recover")).json()
+    assert (job["state"], job["seen"], job["done"]) == ("done", 21, 21)
+    assert job == (await world.api("GET", f"/v1/jobs/{job['id']}")).json()
+    assert await counts(world) == {"delivered": 21}
+    assert len({said.id for said in world.said}) == 21, "each under the name it always had"
+
+
+async def test_a_recovery_goes_on_where_it_was_after_a_restart_and_sends_nothing_twice(world: World) -> None:
+    sub = await world.subscribe(schedule=[])
+    world.parts.courier.open = False
+    world.on_notice["hook.test"] = list(answers(500, 9))
+    await queued(world, 9)
+    await world.deliver()
+    await world.db.write(lambda tx: tx.sql.exec_driver_sql(f"UPDATE subscription SET status = 'disabled' WHERE id = {sub.id}"))
+    await queued(world, 2 * BATCH)
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/resume")
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", {"since": rfc3339(world.now - DAY_MS)})
+    assert await work.step(world.parts)
+    half = (await world.api("GET", f"/v1/subscriptions/{sub.name}/recover")).json()
+    assert (half["state"], half["seen"]) == ("running", BATCH)
+    await queued(world, 3)
+    await world.crash()
+    await finish(world)
+    job = (await world.api("GET", f"/v1/subscriptions/{sub.name}/recover")).json()
+    assert (job["state"], job["seen"], job["done"]) == ("done", 2 * BATCH + 9, 2 * BATCH + 9)
+    await pass_time(world, 0.1)
+    assert await counts(world) == {"delivered": 2 * BATCH + 12}
+    assert len(world.said) == 9 + 2 * BATCH + 12
+
+
+async def test_a_recovery_takes_only_what_happened_since_and_did_not_arrive(world: World) -> None:
+    sub = await world.subscribe(schedule=[])
+    world.on_notice["hook.test"] = list(answers(500, 2))
+    await queued(world, 2)
+    await world.deliver()
+    world.silence(hours=2)
+    await queued(world)
+    await world.deliver()
+    world.on_notice["hook.test"] = list(answers(500))
+    await queued(world)
+    await world.deliver()
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", {"since": rfc3339(world.now - 3_600_000)})
+    await finish(world)
+    await pass_time(world, 0.1)
+    assert await counts(world) == {"abandoned": 2, "delivered": 2}
+    future = {"since": rfc3339(world.now + 60_000)}
+    assert (await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", future)).status_code == 422
+
+
+async def test_a_recovery_stops_when_its_subscription_does(world: World) -> None:
+    sub = await world.subscribe(schedule=[])
+    world.on_notice["hook.test"] = list(answers(500))
+    await queued(world)
+    await world.deliver()
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", {"since": rfc3339(world.now - 1_000)})
+    await world.api("DELETE", f"/v1/subscriptions/{sub.name}")
+    await finish(world)
+    [job] = (await world.api("GET", "/v1/jobs")).json()["data"]
+    assert (job["state"], job["reason"]) == ("stopped", "the subscription is gone")
+
+
+async def test_what_was_never_delivered_is_listed_and_a_failed_answer_shown(world: World) -> None:
+    steady(world)
+    sub = await world.subscribe(schedule=[3])
+    world.on_notice["hook.test"] = list(answers(500, 2))
+    await queued(world)
+    await pass_time(world, 1)
+    await queued(world)
+    await world.deliver()
+    listed = (await world.api("GET", f"/v1/deliveries?state=abandoned&subscription={sub.name}")).json()["data"]
+    [one] = listed
+    assert [(a["number"], a["outcome"], a["status"], a["error"], a["answer"]) for a in one["attempts"]] == [
+        (1, "failed", "500", "answered 500", "so it is"),
+        (2, "failed", "500", "answered 500", "so it is"),
+    ]
+
+
+# --- forget ---
+
+SECRETS = ("prompt of a person", "person.example", "person's label", "videos.test", "own.test")
+
+
+async def everything(world: World) -> str:
+    """All that the database holds of tasks and what was told, as text."""
+    kept = []
+    for table in ("task", "task_order", "task_label", "submission", "receipt", "receipt_body", "event", "delivery", "attempt"):
+        for row in await world.rows(f"SELECT * FROM {table}"):
+            kept += [bytes(v).decode("utf-8", "replace") if isinstance(v, bytes | memoryview) else str(v) for v in row]
+    return "\n".join(kept)
+
+
+async def ended(world: World, app: str = "default") -> str:
+    task = await world.submit(
+        "prompt of a person", metadata={"who": "person's label"}, callback_url="https://own.test/person.example", app=app
+    )
+    await world.callback("succeeded")
+    return ids.encode(ids.TASK, task.id)
+
+
+async def test_a_forgotten_task_keeps_its_skeleton_and_nothing_personal(world: World) -> None:
+    await world.subscribe()
+    name = await ended(world)
+    await world.deliver()
+    before = await everything(world)
+    assert [secret for secret in SECRETS if secret not in before] == []
+    shown = (await world.api("POST", f"/v1/tasks/{name}/forget")).json()
+    assert (shown["state"], shown["sequence"], shown["metadata"], shown["result"]) == ("succeeded", 2, {}, None)
+    assert shown["order"] == {"model": "seedance-1-0-pro-250528", "forgotten": True}
+    after = await everything(world)
+    assert [secret for secret in SECRETS if secret in after] == []
+    timeline = (await world.api("GET", f"/v1/tasks/{name}/timeline")).json()["data"]
+    assert [entry["state"] for entry in timeline if entry["type"] == "transition"] == ["queued", "succeeded"]
+    for event in (await world.api("GET", "/v1/events")).json()["data"]:
+        assert event["notice"]["data"]["task"]["forgotten"] is True
+    assert (await world.rows("SELECT count(*) AS n FROM subscription WHERE task_id IS NOT NULL"))[0].n == 0
+
+
+async def test_an_open_task_cannot_be_forgotten(world: World) -> None:
+    task = await world.submit()
+    name = ids.encode(ids.TASK, task.id)
+    refused = await world.api("POST", f"/v1/tasks/{name}/forget")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "the task is queued; cancel it, or wait for its end")
+    assert (await world.api("POST", "/v1/apps/default/forget")).status_code == 409
+    assert (await world.api("POST", "/v1/apps/another/forget")).status_code == 404
+
+
+async def test_a_failed_task_forgets_the_providers_message_too(world: World) -> None:
+    await world.submit("prompt of a person")
+    await world.callback("failed", error={"code": "InputTextSensitiveContentDetected", "message": "prompt of a person"})
+    [task] = (await world.api("GET", "/v1/tasks")).json()["data"]
+    shown = (await world.api("POST", f"/v1/tasks/{task['id']}/forget")).json()
+    assert (shown["error"]["code"], shown["error"]["message"]) == ("InputTextSensitiveContentDetected", "")
+    assert "prompt of a person" not in await everything(world)
+
+
+async def test_all_tasks_of_an_app_are_forgotten_and_no_others(world: World) -> None:
+    await world.api("POST", "/v1/apps", {"id": "film"})
+    for _ in range(3):
+        await ended(world, "film")
+    kept = await ended(world)
+    started = (await world.api("POST", "/v1/apps/film/forget")).json()
+    await world.crash()
+    await finish(world)
+    job = (await world.api("GET", f"/v1/jobs/{started['id']}", callsheet_app="film")).json()
+    assert (job["state"], job["done"]) == ("done", 3)
+    orders = [orjson.loads(row[0]) for row in await world.rows('SELECT "order" FROM task')]
+    assert sorted("prompt" in order for order in orders) == [False, False, False, True]
+    assert (await world.api("GET", f"/v1/tasks/{kept}")).json()["order"]["prompt"] == "prompt of a person"
+
+
+# --- retention ---
+
+
+async def test_each_thing_goes_after_its_own_time_and_open_tasks_stay(world: World) -> None:
+    await world.subscribe()
+    still_open = await world.submit("open")
+    await ended(world)
+    await world.order("keyed", key="a key")
+    await world.deliver()
+    tables = ("task", "task_order", "submission", "receipt", "receipt_body", "event", "delivery", "attempt", "idempotency")
+
+    async def left() -> dict[str, int]:
+        return {table: (await world.rows(f"SELECT count(*) AS n FROM {table}"))[0].n for table in tables}
+
+    full = await left()
+    assert all(full.values())
+    assert not await retain.sweep(world.parts)
+    assert await left() == full, "nothing is old"
+    seen = [full]
+    object.__setattr__(world.parts, "keep", Keep(tasks=50, events=40, receipts=30, attempts=20, payloads=10, keys=5))
+    for _ in range(5):
+        world.silence(hours=10 * 24 + 1)
+        assert not await retain.sweep(world.parts)
+        seen.append(await left())
+    gone = [{table for table in tables if after[table] < before[table]} for before, after in pairwise(seen)]
+    assert gone == [
+        {"idempotency", "task_order"},
+        {"attempt"},
+        {"receipt", "receipt_body"},
+        {"event", "delivery"},
+        {"task", "submission"},
+    ]
+    assert {row.id for row in await world.rows("SELECT id FROM task WHERE state = 'queued'")} == {still_open.id}
+    assert (await world.rows("SELECT count(*) AS n FROM subscription WHERE task_id IS NOT NULL"))[0].n == 0
+    assert (await world.rows("SELECT count(*) AS n FROM lane"))[0].n == 1
+
+
+async def test_a_sweep_keeps_to_its_budget_and_goes_on_later(world: World) -> None:
+    await world.subscribe()
+    await queued(world, 3 * retain.BATCH)
+    await world.deliver()
+    world.silence(hours=91 * 24)
+    assert await retain.sweep(world.parts, budget_s=0), "there is more"
+    assert not await retain.sweep(world.parts, budget_s=60)
+    assert await counts(world, "type", "event") == {}
+    assert await counts(world) == {}
+    assert await counts(world, "outcome", "attempt") == {}
+
+
+async def test_a_removed_subscription_goes_when_nothing_speaks_of_it_any_more(world: World) -> None:
+    sub = await world.subscribe()
+    await queued(world)
+    await world.deliver()
+    await world.api("DELETE", f"/v1/subscriptions/{sub.name}")
+    world.silence(hours=89 * 24)
+    await retain.sweep(world.parts)
+    assert await counts(world, "status", "subscription") == {"deleted": 1}
+    world.silence(hours=2 * 24)
+    await retain.sweep(world.parts)
+    assert await counts(world, "status", "subscription") == {}
+    assert await counts(world, "id", "lane") == {}
