@@ -29,10 +29,12 @@ class Desk:
     """None: by what the gateway calls back, and by what was learned."""
     caps: Caps | None = None
     """None: as the gateway's facts say."""
+    callbacks: Callbacks = field(init=False)
     terms: Terms = field(init=False)
 
     def __post_init__(self) -> None:
         facts = self.gateway.facts
+        object.__setattr__(self, "callbacks", callbacks(self.account))
         pace = self.pace or _PACES[self.callbacks]
         object.__setattr__(self, "terms", Terms(pace, facts.submit_timeout_s, facts.video_lives_s, facts.scans))
         if self.caps is None:
@@ -41,10 +43,6 @@ class Desk:
     @property
     def key(self) -> Key:
         return self.account.provider, self.account.name
-
-    @property
-    def callbacks(self) -> Callbacks:
-        return callbacks(self.account)
 
     @property
     def marks(self) -> bool:

@@ -10,6 +10,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 class Metrics:
     def __init__(self) -> None:
         r = self.registry = CollectorRegistry()
+        self._children: dict[tuple[int, tuple[str, ...]], Counter] = {}
         self._recorded = Counter(
             "callsheet_reports",
             "Reports by who brought them and what they came to",
@@ -28,11 +29,11 @@ class Metrics:
             ["provider", "account", "what"],
             registry=r,
         )
-        self.ledger = Ledger(lambda provider, account, what, count: self._accounts.labels(provider, account, what).inc(count))
+        self.ledger = Ledger(lambda provider, account, what, count: self._child(self._accounts, provider, account, what).inc(count))
         self._waiting = Gauge("callsheet_group_waiting", "Operations that wait for a commit", registry=r)
 
     def recorded(self, source: str, verdict: str, provider: str) -> None:
-        self._recorded.labels(source, verdict, provider).inc()
+        self._child(self._recorded, source, verdict, provider).inc()
 
     def submitted(self, provider: str, outcome: str) -> None:
         self._submitted.labels(provider, outcome).inc()
@@ -41,7 +42,7 @@ class Metrics:
         self._asked.labels(provider, answer).inc()
 
     def attempted(self, channel: str, outcome: str, elapsed_s: float) -> None:
-        self._attempts.labels(channel, outcome).inc()
+        self._child(self._attempts, channel, outcome).inc()
         self._latency.labels(channel).observe(elapsed_s)
 
     def refused(self, why: str) -> None:
@@ -52,6 +53,14 @@ class Metrics:
 
     def group_waiting(self, count: int) -> None:
         self._waiting.set(count)
+
+    def _child(self, counter: Counter, *labels: str) -> Counter:
+        """The library checks and joins labels at every call; on the path of a callback that is a fifth of the time."""
+        key = (id(counter), labels)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = counter.labels(*labels)
+        return found
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -203,10 +203,12 @@ def test_whatever_is_wrong_in_the_file_is_named(tmp_path: Path, toml: str) -> No
 def test_no_file_breaks_anything_but_itself(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "junk.toml"
     path.write_bytes(content)
+    faults: list[str] = []
     try:
         load(SECRETS | {"CALLSHEET_CONFIG": str(path)}, make_keys=False)
     except ConfigError as error:
-        assert {f.field.split(" ")[0] for f in error.faults} == {"CALLSHEET_CONFIG"}
+        faults = [f.field for f in error.faults]
+    assert {name.split(" ")[0] for name in faults} <= {"CALLSHEET_CONFIG"}
 
 
 def test_the_route_decides_who_is_tried_first() -> None:

@@ -24,7 +24,7 @@ from service.domain.ids import Ids
 from service.domain.order import Order
 from service.domain.report import SubmitOutcome
 from service.domain.task import Task
-from service.flow import deliver, reconcile, submit, subscribe
+from service.flow import deliver, place, reconcile, submit, subscribe
 from service.parts import Parts
 from service.providers.base import Account
 from service.providers.registry import GATEWAYS
@@ -180,7 +180,7 @@ class World:
             return played(request)
         if any(request.url.host in desk.account.base_url for desk in self.desks):
             return self._provider(request)
-        answer = self._next(self.on_notice[request.url.host], httpx.Response(204))
+        answer: Answer = self._next(self.on_notice[request.url.host], httpx.Response(204))
         if isinstance(answer, httpx.ConnectError):
             raise answer
         headers = request.headers
@@ -212,17 +212,17 @@ class World:
             self.listed.append(request.url.params)
         else:
             self.asked.append(remote_id)
-        answer = self._next(self.on_query, httpx.Response(200))
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, str) or answer.status_code != 200:
-            return answer  # type: ignore[return-value]
+        said: Answer = self._next(self.on_query, httpx.Response(200))
+        if isinstance(said, Exception):
+            raise said
+        if said.status_code != 200:
+            return said
         if remote_id == "tasks":
             return self._list(request)
-        job = self.jobs.get(remote_id)
-        if job is None:
+        known = self.jobs.get(remote_id)
+        if known is None:
             return httpx.Response(404, json={"error": {"code": "ResourceNotFound", "message": "unknown"}})
-        return httpx.Response(200, json=job.as_ark())
+        return httpx.Response(200, json=known.as_ark())
 
     def _list(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
@@ -267,14 +267,14 @@ class World:
     async def send(self) -> list[SubmitOutcome | Any]:
         """Whatever waits to be placed is sent, once."""
         work = self.parts.submitter.take(10_000)
-        work += await submit.place_waiting(self.parts, 100)
-        return [await submit.send(self.parts, placement) for placement in work]
+        work += await place.place_waiting(self.parts, 100)
+        return [await place.send(self.parts, placement) for placement in work]
 
     async def send_together(self) -> None:
         """The same with all of them on their way at once."""
         work = self.parts.submitter.take(10_000)
-        work += await submit.place_waiting(self.parts, 1_000)
-        await asyncio.gather(*(submit.send(self.parts, placement) for placement in work))
+        work += await place.place_waiting(self.parts, 1_000)
+        await asyncio.gather(*(place.send(self.parts, placement) for placement in work))
 
     async def submit(self, prompt: str = "a cat", **fields: Any) -> Task:
         placed = await self.order(prompt, **fields)

@@ -233,6 +233,7 @@ def _move(
         error=None if error is None else _json(error.as_dict()),
         updated_at=now,
         news_at=now,
+        started_at=max(made_at, task.created_at) if to is State.RUNNING else task.started_at,
         ended_at=now if settled else None,
         place_at=None,
         poll_at=None if settled else task.poll_at,

@@ -90,6 +90,8 @@ class Task:
     """With the provider: who has it, or is being asked to take it."""
     route: str = ""
     """`provider/account` of all who may take it, in order, with spaces."""
+    started_at: int | None = None
+    """When we first heard that it runs."""
     rank: int = 9
     """Among the app's waiting orders; smaller goes first."""
 
@@ -114,6 +116,7 @@ def view(task: Task, public_url: str, raw: Callable[[str], Any]) -> dict[str, An
         "warnings": [] if task.flags is None else raw(task.flags),
         "created_at": rfc3339(task.created_at),
         "updated_at": rfc3339(task.updated_at),
+        "started_at": maybe(task.started_at),
         "ended_at": maybe(task.ended_at),
         "url": f"{public_url}/v1/tasks/{name}",
     }

@@ -14,7 +14,7 @@ CONCURRENCY = 4
 """Attempts under way to one subscription, unless it asks for another number."""
 WORKERS = 256
 """Attempts under way in this process."""
-WAITING = 100
+WAITING = 200
 """Parcels that one lane holds in memory."""
 WAITING_IN_TROUBLE = 2
 TROUBLE = 0

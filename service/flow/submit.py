@@ -1,49 +1,35 @@
 """Orders in: judged before anything is sent, committed before anything is sent, sent at most once.
 
 `place_order` writes the task, and its first submission when an account has room and nobody waits, and answers once both are
-durable; `place_waiting` starts what waits, in fair order; `send` makes the paid request and brings the outcome to the one
-door. A submission whose outcome is unknown is never sent again from here.
+durable. What waits is started, and everything is sent, by `flow/place.py`.
 """
 
-import asyncio
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from service.accounts import Desk
 from service.channels.base import Target
-from service.domain import ids
-from service.domain.admission import Key, Waiting, admit, choose
-from service.domain.advance import Again, RanOut, Source
-from service.domain.errors import BadOrder, Fault, KeyReused, Unavailable
+from service.domain.admission import Key, choose
+from service.domain.errors import BadOrder, Fault, KeyReused
 from service.domain.lifecycle import State
 from service.domain.matching import EVERY_TASK_EVENT
 from service.domain.order import Order, shown
-from service.domain.patience import DEFAULT_EXPIRY_S, SECOND_MS, SENDING_SLACK_MS
-from service.domain.report import Busy, NotSent, Rejected, SubmitOutcome
-from service.domain.task import Outcome, Submission, Task
-from service.flow import breakers, gateway
-from service.flow.record import Arrival, record
+from service.domain.patience import DEFAULT_EXPIRY_S, SECOND_MS
+from service.domain.task import Submission, Task
+from service.flow import place
 from service.flow.subscribe import subscription_row
 from service.parts import Parts, Placement
-from service.providers.base import Callbacks
-from service.store import accounts, apps, deliveries, tasks, waiting
+from service.store import apps, deliveries, tasks, waiting
 from service.store.database import Tx
-
-log = logging.getLogger("callsheet.submit")
 
 HIGHEST = 9
 """Priority of an order, as Ark counts it."""
 SUSPECT_MS = 60_000
 """An equal order under another key within this is placed, and marked."""
-RAN_OUT = 100
-"""Orders whose time is over that one round ends."""
-RECORD_TRIES = 60
-"""The outcome of a paid request is brought to the door again and again while the database is away, about a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +118,8 @@ def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:
         if key is not None:
             room -= 1
             rooms[key] -= 1
-            _probe(tx, parts, key)
-            task, submission = start(tx, task, parts.accounts.desks[key])
+            place.probe(tx, parts, key)
+            task, submission = place.start(tx, task, parts.accounts.desks[key])
             submissions.append(submission)
             placement = Placement(task, submission, item.body)
         added.append(task)
@@ -164,46 +150,6 @@ def _rooms_for_newcomers(tx: Tx, parts: Parts) -> dict[Key, int]:
         return {}
     rooms, parts.accounts.breakers, _ = waiting.rooms(tx.sql, tx.now, parts.accounts.caps)
     return rooms
-
-
-def _probe(tx: Tx, parts: Parts, key: Key) -> None:
-    """An order that goes to an account which was left alone is its probe, and the only one."""
-    breaker = parts.accounts.breakers.get(key)
-    if breaker is not None and breaker.open_until is not None:
-        accounts.save_breaker(tx, key, breaker.probing(tx.now))
-
-
-def start(tx: Tx, task: Task, desk: Desk) -> tuple[Task, Submission]:
-    """The submission that will be sent once this is committed. If the process dies before it hears the answer, the task is
-    looked at when even a slow answer is overdue."""
-    account = desk.account
-    submission = Submission(
-        id=tx.ids.new(),
-        task_id=task.id,
-        app_id=task.app_id,
-        number=task.tries + 1,
-        provider=account.provider,
-        account=account.name,
-        base_url=account.base_url,
-        outcome=Outcome.SENDING,
-        remote_id=None,
-        reason=None,
-        sent_at=tx.now,
-        answered_at=None,
-        conflict_at=None,
-    )
-    overdue_at = tx.now + int(desk.terms.submit_timeout_s * SECOND_MS) + SENDING_SLACK_MS
-    task = replace(
-        task,
-        submission_id=submission.id,
-        provider=account.provider,
-        account=account.name,
-        tries=task.tries + 1,
-        place_at=None,
-        poll_at=overdue_at,
-        reason=None,
-    )
-    return task, submission
 
 
 def _task(tx: Tx, item: NewOrder, suspected: bool) -> Task:
@@ -263,114 +209,6 @@ def _implicit(tx: Tx, parts: Parts, item: NewOrder, task_id: int) -> dict[str, A
         label="callback_url",
     )
     return {**row, "task_id": task_id}
-
-
-# --- sending ---
-
-
-async def send(parts: Parts, placement: Placement) -> SubmitOutcome | Again:
-    """One paid request, and its outcome through the one door."""
-    submission = placement.submission
-    outcome = await _ask_gateway(parts, placement)
-    parts.metrics.submitted(submission.provider, type(outcome).__name__.lower())
-    log.info(
-        "submission.answered",
-        extra={
-            "task": ids.encode(ids.TASK, submission.task_id),
-            "provider": submission.provider,
-            "account": submission.account,
-            "outcome": type(outcome).__name__,
-        },
-    )
-    news: SubmitOutcome | Again = outcome
-    elsewhere = submission.number < len(_configured(parts, placement.task))
-    match outcome:
-        case Rejected() if outcome.blames_account and elsewhere:
-            news = Again(outcome)
-        case NotSent() | Busy() if elsewhere:
-            news = Again(outcome)
-    await _bring(parts, Arrival(news, Source.SUBMIT, submission.id))
-    await breakers.weigh(parts, (submission.provider, submission.account), news)
-    return news
-
-
-async def _ask_gateway(parts: Parts, placement: Placement) -> SubmitOutcome:
-    submission = placement.submission
-    desk = parts.accounts.get(submission.provider, submission.account)
-    if desk is None or desk.account.base_url != submission.base_url:
-        return NotSent("this account is not configured any more")
-    order = Order.of(orjson.loads(placement.order))
-    if desk.marks and order.safety_identifier is None:
-        order = replace(order, safety_identifier=ids.encode(ids.SUBMISSION, submission.id))
-    callback_url = None
-    if desk.callbacks is not Callbacks.NONE:
-        token = parts.tokens.mint(submission.provider, submission.id)
-        callback_url = f"{parts.public_url}/callbacks/{submission.provider}/{token}"
-    request = desk.gateway.submit(desk.account, order, callback_url)
-    return await gateway.place(parts, desk, request)
-
-
-def _configured(parts: Parts, task: Task) -> list[Key]:
-    """Of the accounts that may take the order, those that still exist."""
-    return [key for key in waiting.as_keys(task.route) if key in parts.accounts.desks]
-
-
-async def _bring(parts: Parts, arrival: Arrival) -> None:
-    for attempt in range(RECORD_TRIES):
-        try:
-            await record(parts, arrival)
-            return
-        except Unavailable:
-            await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
-    # Nothing is lost for good: the submission stays `sending`, and is looked at when its answer is overdue.
-    log.error("submission.outcome_not_stored", extra={"submission": arrival.submission_id})
-
-
-async def place_waiting(parts: Parts, limit: int) -> list[Placement]:
-    """Claim what waits to be placed and has room, and start a submission for each. Sends nothing."""
-    started, ran_out = await parts.db.write(lambda tx: _start_waiting(tx, parts, limit))
-    for task_id in ran_out:
-        await record(parts, Arrival(RanOut(), Source.OWN, task_id=task_id))
-    return started
-
-
-def _start_waiting(tx: Tx, parts: Parts, limit: int) -> tuple[list[Placement], list[int]]:
-    ran_out = waiting.ran_out(tx.sql, tx.now, RAN_OUT)
-    if limit <= 0 or not waiting.anybody_due(tx):
-        return [], ran_out
-    waiting.take_turn(tx)
-    rooms, parts.accounts.breakers, loads = waiting.rooms(tx.sql, tx.now, parts.accounts.caps)
-    found = _candidates(tx, parts, rooms, limit)
-    chosen = admit(
-        [w for w, _ in found.values()], rooms, loads, waiting.weights(tx, sorted({w.app_id for w, _ in found.values()})), limit
-    )
-    bodies = tasks.order_bodies(tx.sql, [task_id for task_id, _ in chosen])
-    started: list[Placement] = []
-    for task_id, key in chosen:
-        begun, submission = start(tx, found[task_id][1], parts.accounts.desks[key])
-        started.append(Placement(begun, submission, bodies[task_id]))
-        _probe(tx, parts, key)
-    tasks.save(tx, [p.task for p in started], [])
-    tasks.add_submissions(tx, [p.submission for p in started])
-    return started, ran_out
-
-
-def _candidates(tx: Tx, parts: Parts, rooms: Mapping[Key, int], limit: int) -> dict[int, tuple[Waiting, Task]]:
-    """The first of every lane that leads to an account with room; a lane without room is not even looked at."""
-    found: dict[int, tuple[Waiting, Task]] = {}
-    for lane in waiting.lanes(tx.sql):
-        orphaned = not any(key in rooms for key in lane.keys)
-        if not orphaned and not any(rooms.get(key, 0) > 0 for key in lane.keys):
-            continue
-        first = waiting.first(tx, lane, limit)
-        bodies = tasks.order_bodies(tx.sql, [t.id for t in first]) if orphaned else {}
-        for task in first:
-            each = waiting.as_waiting(task, lane)
-            if orphaned:  # its accounts are gone from the configuration: others may do
-                desks, _ = parts.accounts.able(Order.of(orjson.loads(bodies[task.id])))
-                each = replace(each, route=[desk.key for desk in desks])
-            found[task.id] = (each, task)
-    return found
 
 
 def estimate(parts: Parts, checked: Checked) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from service.flow import submit
+from service.flow import place
 from service.parts import Parts, Placement
 
 log = logging.getLogger("callsheet.submitter")
@@ -21,7 +21,7 @@ class Submitter:
         for placement in self._parts.submitter.take(len(self._parts.submitter)):
             self._send(placement)
         room = self._parts.submitter.room()
-        started = await submit.place_waiting(self._parts, min(room, 50)) if room > 0 else []
+        started = await place.place_waiting(self._parts, min(room, 50)) if room > 0 else []
         for placement in started:
             self._send(placement)
         return len(started) >= 50
@@ -38,7 +38,7 @@ class Submitter:
 
     async def _sent(self, placement: Placement) -> None:
         try:
-            await submit.send(self._parts, placement)
+            await place.send(self._parts, placement)
         except Exception as error:
             # Nobody knows what the gateway heard. The submission stays `sending` until it is overdue, then `unknown`.
             log.error("submission.failed", exc_info=error)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, text
+from sqlalchemy import Connection, Row, func, select, text, tuple_
 
 from service.store.database import Tx
 from service.store.rows import insert, insert_new
@@ -56,11 +56,15 @@ def feed(sql: Connection, app_id: str | None, after: tuple[int, int], limit: int
     still open, so that nothing can appear behind the reader's back."""
     xact, event_id = after
     columns = [_event.c[name] for name in ("id", "xact", "app_id", "type", "task_id", "sequence", "at", "body")]
-    query = select(*columns).where(or_(_event.c.xact > xact, and_(_event.c.xact == xact, _event.c.id > event_id)))
+    query = select(*columns)
     if app_id is not None:
         query = query.where(_event.c.app_id == app_id)
     if sql.dialect.name == "postgresql":
+        query = query.where(tuple_(_event.c.xact, _event.c.id) > tuple_(xact, event_id))
         query = query.where(text("event.xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+    else:
+        # Every xact is 0 there, and only an equality lets the index go on with the id.
+        query = query.where(_event.c.xact == xact, _event.c.id > event_id)
     return list(sql.execute(query.order_by(_event.c.xact, _event.c.id).limit(limit)))
 
 

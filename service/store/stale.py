@@ -5,7 +5,7 @@ Every account has its own range of one index, so that one with ten thousand stal
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Select, bindparam, exists, select, text, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, select, text, tuple_, update
 
 from service.domain.task import Submission, Task
 from service.store.database import Tx
@@ -41,7 +41,8 @@ def _due(key: Key, now: int) -> Select[tuple[Task]]:
 
 
 def any_due(sql: Connection, key: Key, now: int) -> bool:
-    return bool(sql.execute(select(exists(_due(key, now)))).scalar())
+    oldest_first = _due(key, now).with_only_columns(_task.c.poll_at).order_by(_task.c.poll_at)
+    return sql.execute(oldest_first.limit(1)).first() is not None
 
 
 def oldest(tx: Tx, key: Key, limit: int) -> list[tuple[Task, Submission]]:

@@ -125,6 +125,7 @@ class Task(SQLModel, table=True):
     account: str | None = Field(sa_type=String, default=None)
     route: str = Field(sa_type=String, default="")
     rank: int = 9
+    started_at: int | None = _big(null=True)
 
 
 class TaskOrder(SQLModel, table=True):

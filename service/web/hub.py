@@ -119,7 +119,6 @@ class Hub:
         elif reader.place < self._floor:
             return False
         reader.push([f for f in self._recent if f.app_id == reader.app_id and _chosen(reader.patterns, f)])
-        reader.place = max(reader.place, self._at)
         self._aboard.setdefault(reader.app_id, set()).add(reader)
         return True
 
@@ -147,20 +146,24 @@ class Hub:
         self._tail = None
 
     async def _hand_out(self, frames: Sequence[Frame]) -> None:
+        """Who gets what is settled without a pause: whoever comes aboard later finds it among the recent frames."""
         if not frames:
             return
         self._remember(frames)
         by_app: dict[str, list[Frame]] = {}
         for frame in frames:
             by_app.setdefault(frame.app_id, []).append(frame)
+        shares: list[tuple[Reader, list[Frame]]] = []
         for app_id, of_app in by_app.items():
             chosen: dict[tuple[str, ...], list[Frame]] = {}
-            for count, reader in enumerate(tuple(self._aboard.get(app_id, ())), 1):
+            for reader in self._aboard.get(app_id, ()):
                 if reader.patterns not in chosen:
                     chosen[reader.patterns] = [f for f in of_app if _chosen(reader.patterns, f)]
-                reader.push(chosen[reader.patterns])
-                if count % SLICE == 0:
-                    await asyncio.sleep(0)
+                shares.append((reader, chosen[reader.patterns]))
+        for count, (reader, share) in enumerate(shares, 1):
+            reader.push(share)
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
 
     def _remember(self, frames: Sequence[Frame]) -> None:
         self._at = frames[-1].place

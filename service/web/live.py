@@ -22,7 +22,7 @@ from service.web.reader import Reader
 from service.web.shapes import Shape, Short, Text
 
 READERS_LIMIT = 20_000
-"""About 300 MB when idle. Whoever comes then is told to come again."""
+"""About 220 MB when idle. Whoever comes then is told to come again."""
 LIFE_S = 3_600.0
 """More or less a quarter: then a reader comes back with its key, and not all of them at once."""
 RETRY_MS = 2_000

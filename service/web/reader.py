@@ -61,7 +61,7 @@ class Reader:
     ) -> None:
         self.app_id, self.patterns = app_id, patterns
         self.place = place
-        """Everything of its app up to here is sent, or waits to be."""
+        """Everything of its app up to here was read for it from the database."""
         self.behind = behind
         """There may be more in the database; a place that a client brings is only a claim until it was asked."""
         self.ends_at_s = ends_at_s

@@ -245,6 +245,7 @@ class TaskOut(BaseModel):
     warnings: list[str]
     created_at: str
     updated_at: str
+    started_at: str | None
     ended_at: str | None
     url: str
 

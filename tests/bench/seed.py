@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from service.domain.ids import EPOCH_MS, Ids
-from service.domain.lifecycle import State
+from service.domain.lifecycle import SETTLED, State
 from service.domain.task import Outcome, Submission, Task
 from service.signing import CallbackTokens
 from service.store import tasks
@@ -34,6 +34,7 @@ def _task(at: int) -> Task:
         sequence=1,
         model="seedance-1-0-pro-250528",
         provider="ark",
+        account="default",
         submission_id=0,
         remote_id="",
         order=ORDER,
@@ -72,7 +73,8 @@ async def seed(db: Database, count: int, at: int, poll_at: int | None = None, st
             task_id, sub_id = names.new(), names.new()
             remote_id = f"cgt-{task_id}"
             open_at = poll_at if poll_at is not None else base.poll_at if state is State.QUEUED else None
-            rows.append(replace(base, id=task_id, submission_id=sub_id, remote_id=remote_id, poll_at=open_at, state=state))
+            known = {"id": task_id, "submission_id": sub_id, "remote_id": remote_id, "poll_at": open_at, "state": state}
+            rows.append(replace(base, **known, ended_at=at if state in SETTLED else None))
             subs.append(
                 Submission(
                     sub_id,

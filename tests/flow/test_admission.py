@@ -24,8 +24,8 @@ def desk(provider: str = "ark", base_url: str = ARK, name: str = "default", **ca
     return Desk(Account(provider, name, base_url, "key"), GATEWAYS[provider], caps=Caps(**caps))
 
 
-def two(**caps: int) -> list[Desk]:
-    return [desk(**caps), desk("byteplus", "http://b.test/api/v3")]
+def two() -> list[Desk]:
+    return [desk(), desk("byteplus", "http://b.test/api/v3")]
 
 
 async def placed_at(world: World) -> Counter[str]:

@@ -1,5 +1,6 @@
 """Nobody delays anybody: lanes, their breakers and rates, and what waits behind them."""
 
+import asyncio
 from itertools import pairwise
 from typing import Any
 
@@ -9,13 +10,13 @@ from sqlalchemy import event
 
 from service.channels.base import FOLD_LIMIT
 from service.domain.turn import BREAKER_FAILURES
-from service.flow import claim
+from service.flow import claim, deliver
 from service.store import deliveries, journal
 from service.store.database import Tx
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
-from tests.world import World
+from tests.world import Engine, World
 
 pytestmark = pytest.mark.anyio
 
@@ -296,3 +297,35 @@ async def test_a_final_error_of_a_chat_service_disables_and_says_why(world: Worl
     shown = (await world.api("GET", f"/v1/subscriptions/{sub.name}")).json()
     assert (shown["status"], shown["reason"]) == ("disabled", "Slack answered 404: no_service")
     assert "s3cr3t" not in str(shown)
+
+
+# --- several processes ---
+
+
+async def test_two_processes_tell_everything_once_while_more_is_happening(engine: Engine) -> None:
+    """Lanes are looked into while others add to them: nothing may be left behind in a lane that somebody just closed."""
+    if engine.url.startswith("sqlite"):
+        pytest.skip("SQLite has one process")
+    async with World(engine, seed=1) as one, World(engine, seed=2) as other:
+        one.parts.courier.open = other.parts.courier.open = False
+        for number in range(3):
+            await one.subscribe(f"https://hook-{number}.test/")
+
+        async def happen(world: World) -> None:
+            for _ in range(25):
+                await queued(world, 2)
+
+        async def tell(world: World) -> None:
+            for _ in range(40):
+                await deliver.deliver_due(world.parts, world.addressees)
+
+        await asyncio.gather(happen(one), tell(one), happen(other), tell(other))
+        for world in (one, other):
+            world.silence(seconds=2)
+        while await one.deliver() + await other.deliver():
+            pass
+        assert {row.state for row in await one.deliveries()} == {"delivered"}
+        told = [said.id for world in (one, other) for said in world.said]
+        assert len(told) == len(set(told)) == 2 * 25 * 2 * 3
+        assert one.said, "both took part"
+        assert other.said

@@ -11,7 +11,7 @@ from service.domain.catalog import Catalog
 from service.domain.ids import Ids
 from service.domain.order import Order
 from service.egress import Guard, Transport
-from service.flow import submit
+from service.flow import place, submit
 from service.parts import Parts
 from service.providers.base import Account, Callbacks
 from service.providers.registry import GATEWAYS
@@ -50,4 +50,4 @@ async def _place(path: str, at: int, to: Desk, prompt: str) -> None:
     await prepare(parts)
     await submit.place_order(parts, "default", Order.of({"model": PRO, "prompt": prompt}), key=prompt)
     for placement in parts.submitter.take(10):
-        await submit.send(parts, placement)
+        await place.send(parts, placement)

@@ -83,6 +83,7 @@ async def test_killed_and_resumed_readers_miss_nothing_and_see_nothing_twice(
     # Small numbers make every edge common: full pages, and readers that come back to a train that has left.
     monkeypatch.setattr(hub, "PAGE", [3, 11, 200][seed])
     monkeypatch.setattr(hub, "RECENT_LIMIT_BYTES", [300, 0, 512 * 1024][seed])
+    monkeypatch.setattr(hub, "SLICE", 1)
     writers, commits, ears = 4, 25, 5
     sizes = [[chance.randint(1, 5) for _ in range(commits)] for _ in range(writers)]
     total = sum(map(sum, sizes))
@@ -121,6 +122,22 @@ async def test_a_reader_that_was_away_for_long_reads_all_pages_and_goes_on_live(
     await happen(world, b'{"n":"new"}')
     heard = await ear.events(hub.PAGE * 2 + 50)
     assert [h.id for h in heard] == (await in_order(world))[1:]
+
+
+async def test_what_happens_while_a_reader_catches_up_is_neither_left_out_nor_anothers(world: World, server: Server) -> None:
+    await world.api("POST", "/v1/apps", json={"id": "other"})
+    ours, theirs = await server.ear(), await server.ear(app="other")
+    start = ours.last_id
+    for _ in range(3):
+        await happen(world, b'"%s"' % (b"x" * 200_000))
+        await ours.event()
+    slow = await server.ear(after=start, deaf=True)  # it has its page from the database, and does not take it
+    await happen(world, b'{"n":"theirs"}', app="other")
+    await happen(world, b'{"n":"ours"}')
+    await asyncio.gather(ours.event(), theirs.event())
+    assert [h.id for h in await slow.events(4)] == await in_order(world)
+    await happen(world, b'{"n":"live"}')
+    assert (await slow.event()).data == b'{"n":"live"}'
 
 
 async def test_a_reader_without_a_cursor_starts_at_the_present_end(world: World, server: Server) -> None:

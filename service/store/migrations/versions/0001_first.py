@@ -368,6 +368,7 @@ def upgrade() -> None:
         sa.Column("account", sa.String(), nullable=True),
         sa.Column("route", sa.String(), nullable=False),
         sa.Column("rank", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("task_by_app", "task", ["app_id", "id"], unique=False)

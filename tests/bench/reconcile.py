@@ -1,0 +1,93 @@
+"""Does a long history slow the claims? 1,000 stale tasks among a million ended ones, against among a thousand.
+
+python -m tests.bench.reconcile [--json FILE] [--ended 1000000]
+"""
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from service.domain.admission import Caps
+from service.domain.lifecycle import State
+from service.store import stale, waiting
+from service.store.database import Database, Tx
+from tests.bench.ground import clock_ms, database_url, opened
+from tests.bench.harness import RUNS, Figure, run
+from tests.bench.seed import seed
+
+STALE = 1_000
+FEW = 1_000
+ENDED = int(sys.argv[sys.argv.index("--ended") + 1]) if "--ended" in sys.argv else 1_000_000
+KEY = ("ark", "default")
+ROUNDS = 15
+"""Claims in one run; each puts back what it took."""
+
+
+async def claim_ms(db: Database, at: int) -> float:
+    """The fastest of some: what the claim itself costs, whatever else the machine does."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+
+        def act(tx: Tx) -> float:
+            began = time.perf_counter()
+            found = stale.oldest(tx, KEY, STALE)
+            stale.lease(tx, [task.id for task, _ in found], tx.now + 60_000)
+            elapsed = time.perf_counter() - began
+            assert len(found) == STALE
+            stale.lease(tx, [task.id for task, _ in found], at)
+            return elapsed * 1000
+
+        best = min(best, await db.write(act))
+    return best
+
+
+async def look_ms(db: Database, at: int) -> float:
+    """What a round costs that finds nothing to place: who is stale, who waits, how much room there is."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+
+        def act(tx: Tx) -> float:
+            began = time.perf_counter()
+            stale.accounts(tx.sql)
+            waiting.anybody_due(tx)
+            waiting.lanes(tx.sql)
+            waiting.ran_out(tx.sql, tx.now, 100)
+            waiting.rooms(tx.sql, tx.now, {KEY: Caps(10_000, 600)})
+            return (time.perf_counter() - began) * 1000
+
+        best = min(best, await db.write(act))
+    return best
+
+
+async def main() -> Sequence[Figure]:
+    figures: list[Figure] = []
+    measures: dict[str, Callable[[Database, int], Any]] = {
+        "claim of 1,000 stale": claim_ms,
+        "a round that finds no work": look_ms,
+    }
+    for engine in ("sqlite", "postgres"):
+        async with AsyncExitStack() as stack:
+            sides = []
+            at = clock_ms() - 3_600_000
+            for ended in (ENDED, FEW):
+                db = await stack.enter_async_context(opened(stack.enter_context(database_url(engine))))
+                await seed(db, ended, at - 7_200_000, state=State.SUCCEEDED)
+                await seed(db, STALE, at, poll_at=at)
+                sides.append(db)
+            gc.collect()
+            for name, measure in measures.items():
+                ratios, costs = [], []
+                for _ in range(RUNS):
+                    large, small = await measure(sides[0], at), await measure(sides[1], at)
+                    ratios.append(large / small)
+                    costs.append(large)
+                print(f"{engine}: {name} among {ENDED:,}: {sorted(costs)[RUNS // 2]:.2f} ms")
+                figures.append(Figure(f"{name} among {ENDED:,} / among {FEW:,} ended, {engine}", ratios, 2.0, 1.2, True))
+    return figures
+
+
+if __name__ == "__main__":
+    run(main)
