@@ -140,8 +140,24 @@ class Step:
 
 
 def step(task: Task, submission: Submission | None, news: News, source: Source, now: int, terms: Terms, jitter: float) -> Step:
+    made = _judged(task, submission, news, source, now, terms, jitter)
+    if _doubted(task, source, now):
+        return replace(made, task=_due(made.task, now))
+    return made
+
+
+def _doubted(task: Task, source: Source, now: int) -> bool:
+    """Somebody wants the task asked about at once (a callback that nobody could read), and has not been served yet: an answer
+    that was under way before, or an older word, does not settle that. A claim would have moved the timestamp forward."""
+    wanted = task.remote_id is not None and task.poll_at is not None and task.poll_at <= now
+    return wanted and (source is Source.POLL or (source is Source.CALLBACK and task.asks > 0))
+
+
+def _judged(
+    task: Task, submission: Submission | None, news: News, source: Source, now: int, terms: Terms, jitter: float
+) -> Step:
     if source is Source.POLL:
-        task = replace(task, polls=task.polls + 1)
+        task = task._replace(polls=task.polls + 1)
     match news:
         case GaveUp(reason):
             return _move(task, submission, State.LOST, now, terms, jitter, reason=reason)
@@ -170,7 +186,7 @@ def step(task: Task, submission: Submission | None, news: News, source: Source, 
             return Step(task, submission, None)
         case Unlisted():  # to be asked about alone, at once
             return Step(
-                replace(task, poll_at=now, asks=task.asks // ALONE_EVERY * ALONE_EVERY + ALONE_EVERY - 1), submission, None
+                task._replace(poll_at=now, asks=task.asks // ALONE_EVERY * ALONE_EVERY + ALONE_EVERY - 1), submission, None
             )
         case Missing(reason):
             return _missing(task, submission, reason, now, terms, jitter)
@@ -184,10 +200,9 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
     if sub.id != task.submission_id and task.remote_id is not None:
         return _conflict(task, sub, now, f"a second placement of one order: {task.remote_id} and {report.remote_id}")
     if report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED:
-        sub = replace(sub, remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
+        sub = sub._replace(remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
     if sub.remote_id is not None and task.remote_id is None and task.state not in SETTLED:
-        task = replace(
-            task, remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, account=sub.account, place_at=None
+        task = task._replace(remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, account=sub.account, place_at=None
         )
     if report.state is None:
         alert = Alert("provider.unknown_status", f"{sub.provider} said {report.word!r}, which nobody knows", report.word)
@@ -199,10 +214,10 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
         case Verdict.CONFLICT:
             return _conflict(task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}")
         case Verdict.DUPLICATE | Verdict.LATE:
-            task = replace(task, missing=0, missing_at=None)  # it knows the task after all
+            task = task._replace(missing=0, missing_at=None)  # it knows the task after all
             if source is Source.POLL:
                 return replace(_no_news(task, sub, source, now, terms, jitter), verdict=verdict)
-            return Step(_armed(replace(task, news_at=now, asks=0), now, terms, jitter), sub, verdict)
+            return Step(_armed(task._replace(news_at=now, asks=0), now, terms, jitter), sub, verdict)
 
 
 def _move(
@@ -223,9 +238,7 @@ def _move(
     made_at = now if report is None or report.updated_at is None else min(report.updated_at, now)
     expires_at = rfc3339(max(made_at, now - DAY_MS) + terms.video_lives_s * 1_000)
     result = report.result if report is not None else None
-    moved = replace(
-        task,
-        state=to,
+    moved = task._replace(state=to,
         reason=reason if error is None else error.code,
         sequence=task.sequence + 1,
         result=None if result is None else _json(result.as_dict(expires_at)),
@@ -250,7 +263,7 @@ def _not_placed(task: Task, sub: Submission, news: News, now: int, terms: Terms,
         return Step(task, sub, Verdict.LATE)  # its callback was faster, and knows better
     match news:
         case Rejected(error):
-            sub = replace(sub, outcome=Outcome.REJECTED, reason=error.code, answered_at=now)
+            sub = sub._replace(outcome=Outcome.REJECTED, reason=error.code, answered_at=now)
             return _move(task, sub, State.FAILED, now, terms, jitter, error=error)
         case Again(Rejected(error)):
             return _again(task, sub, Outcome.REJECTED, error.code, now, now, error.code)
@@ -268,9 +281,9 @@ def _not_placed(task: Task, sub: Submission, news: News, now: int, terms: Terms,
             return _again(task, sub, Outcome.NOT_SENT, "an operator: it never happened", now, now, None)
         case Unknown(reason):
             first = sub.outcome is Outcome.SENDING
-            sub = replace(sub, outcome=Outcome.UNKNOWN, reason=reason, answered_at=now)
+            sub = sub._replace(outcome=Outcome.UNKNOWN, reason=reason, answered_at=now)
             look_at = search_at(0, sub.sent_at, now, terms.scans) or now
-            task = replace(task, reason="unknown_outcome", poll_at=look_at, asks=0, updated_at=now)
+            task = task._replace(reason="unknown_outcome", poll_at=look_at, asks=0, updated_at=now)
             alert = Alert("submission.unknown", f"{sub.provider} may or may not have the order: {reason}") if first else None
             return Step(task, sub, None, alert=alert)
         case _:
@@ -279,8 +292,8 @@ def _not_placed(task: Task, sub: Submission, news: News, now: int, terms: Terms,
 
 def _again(task: Task, sub: Submission, outcome: Outcome, reason: str, now: int, place_at: int, why: str | None) -> Step:
     """Back among the orders that wait to be placed."""
-    sub = replace(sub, outcome=outcome, reason=reason, answered_at=now)
-    task = replace(task, submission_id=None, provider=None, account=None, reason=why, place_at=place_at, poll_at=None, asks=0)
+    sub = sub._replace(outcome=outcome, reason=reason, answered_at=now)
+    task = task._replace(submission_id=None, provider=None, account=None, reason=why, place_at=place_at, poll_at=None, asks=0)
     return Step(task, sub, None)
 
 
@@ -288,14 +301,14 @@ def _unfound(task: Task, sub: Submission, reason: str, now: int, terms: Terms) -
     """Looked for in vain. When looking makes no sense any more, a human has to say what happened, or news comes late."""
     if sub.outcome is not Outcome.UNKNOWN or sub.id != task.submission_id or task.state in SETTLED:
         return Step(task, sub, Verdict.LATE)
-    task = replace(task, asks=task.asks + 1)
+    task = task._replace(asks=task.asks + 1)
     at = search_at(task.asks, sub.sent_at, now, terms.scans)
     if at is not None:
-        return Step(replace(task, poll_at=at), sub, None)
+        return Step(task._replace(poll_at=at), sub, None)
     alert = Alert(
         "submission.unknown", f"nobody knows whether {sub.provider} has the order, and an operator has to say: {reason}"
     )
-    flagged = replace(task, reason=UNRESOLVED, poll_at=give_up_at(sub.sent_at, task.deadline_at), updated_at=now)
+    flagged = task._replace(reason=UNRESOLVED, poll_at=give_up_at(sub.sent_at, task.deadline_at), updated_at=now)
     return Step(flagged, sub, None, alert=None if task.reason == UNRESOLVED else alert)
 
 
@@ -314,7 +327,7 @@ def _unplaced(task: Task, sub: Submission | None, news: RanOut | Withdrawn, now:
 
 def _missing(task: Task, sub: Submission, reason: str, now: int, terms: Terms, jitter: float) -> Step:
     since = now if task.missing_at is None else task.missing_at
-    task = replace(task, missing=task.missing + 1, missing_at=since)
+    task = task._replace(missing=task.missing + 1, missing_at=since)
     if forgotten(task.missing, since, now):
         return _move(task, sub, State.LOST, now, terms, jitter, reason=f"forgotten_by_provider: {reason}")
     return _no_news(task, sub, Source.POLL, now, terms, jitter)
@@ -327,21 +340,21 @@ def _no_news(task: Task, sub: Submission, source: Source, now: int, terms: Terms
     if source is not Source.POLL:
         return Step(_due(task, now), sub, None)
     if sub.outcome is Outcome.UNKNOWN:  # a look into the list that could not be had
-        return Step(replace(task, poll_at=now + jittered(ASK_AGAIN_MS, jitter)), sub, None)
-    task = replace(task, asks=task.asks + 1)
-    return Step(replace(task, poll_at=ask_at(terms.pace, task.state, task.news_at, task.asks, now, jitter)), sub, None)
+        return Step(task._replace(poll_at=now + jittered(ASK_AGAIN_MS, jitter)), sub, None)
+    task = task._replace(asks=task.asks + 1)
+    return Step(task._replace(poll_at=ask_at(terms.pace, task.state, task.news_at, task.asks, now, jitter)), sub, None)
 
 
 def _conflict(task: Task, sub: Submission, now: int, message: str) -> Step:
     alert = Alert("callback.conflict", message) if sub.conflict_at is None else None
-    return Step(task, replace(sub, conflict_at=sub.conflict_at or now), Verdict.CONFLICT, alert=alert)
+    return Step(task, sub._replace(conflict_at=sub.conflict_at or now), Verdict.CONFLICT, alert=alert)
 
 
 def _due(task: Task, now: int) -> Task:
     """To be asked at once; `asks` says that silence is not the reason, so no recent news puts it off."""
     if task.state in SETTLED or task.submission_id is None:
         return task
-    return replace(task, poll_at=now, asks=max(1, task.asks))
+    return task._replace(poll_at=now, asks=max(1, task.asks))
 
 
 def _armed(task: Task, now: int, terms: Terms, jitter: float) -> Task:
@@ -350,7 +363,7 @@ def _armed(task: Task, now: int, terms: Terms, jitter: float) -> Task:
     if task.state in SETTLED or task.submission_id is None:
         return task
     at = ask_at(terms.pace, task.state, task.news_at, 0, now, jitter)
-    return task if task.poll_at is not None and task.poll_at <= at else replace(task, poll_at=at)
+    return task if task.poll_at is not None and task.poll_at <= at else task._replace(poll_at=at)
 
 
 def _json(value: object) -> str:

@@ -136,7 +136,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
             else:
                 words.append((index, (provider, made.alert.word), alert))
         if sub is not None and _worth_keeping(arrival, made) and (after.receipts < RECEIPTS_KEPT or made.moved):
-            after = replace(after, receipts=after.receipts + 1)
+            after = after._replace(receipts=after.receipts + 1)
             receipt_id = tx.ids.new()
             receipts.append(_receipt(receipt_id, tx.now, after, sub.id, provider, arrival, verdict))
             if arrival.body is not None:

@@ -1,7 +1,7 @@
 """Many tasks at once, as if ordered and accepted before: written by the store's own statements."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
 
@@ -74,7 +74,7 @@ async def seed(db: Database, count: int, at: int, poll_at: int | None = None, st
             remote_id = f"cgt-{task_id}"
             open_at = poll_at if poll_at is not None else base.poll_at if state is State.QUEUED else None
             known = {"id": task_id, "submission_id": sub_id, "remote_id": remote_id, "poll_at": open_at, "state": state}
-            rows.append(replace(base, **known, ended_at=at if state in SETTLED else None))
+            rows.append(base._replace(**known, ended_at=at if state in SETTLED else None))
             subs.append(
                 Submission(
                     sub_id,

@@ -176,3 +176,35 @@ async def test_a_provider_that_answers_500_for_a_week_fails_nothing(world: World
     lost = await world.task(task.id)
     assert (lost.state, lost.reason) == (State.LOST, "silent_past_deadline")
     assert lost.polls < 250, "and it is not hammered"
+
+
+async def test_an_unreadable_callback_is_not_forgotten_while_a_question_is_under_way(world: World) -> None:
+    task = await world.submit()
+    job = world.job(task)
+    job.status = "running"
+    await world.post_callback(job.callback_url, b"<html>")
+    meanwhile = job.as_ark()
+
+    async def wire(_: httpx.Request) -> httpx.Response:
+        job.status = "succeeded"
+        await world.post_callback(job.callback_url, b"<html>")  # the ending, broken too
+        return httpx.Response(200, json=meanwhile)
+
+    transport = world.parts.transport
+    assert isinstance(transport, httpx.MockTransport)
+    usual, transport.handler = transport.handler, wire
+    await world.reconcile()
+    transport.handler = usual
+    world.silence(seconds=2)
+    await world.reconcile()
+    assert (await world.task(task.id)).state is State.SUCCEEDED
+
+
+async def test_an_older_word_after_an_unreadable_callback_does_not_put_off_the_question(world: World) -> None:
+    task = await world.submit()
+    job = world.job(task)
+    assert await world.post_callback(job.callback_url, b"<html>") == 200
+    assert await world.callback("running") == 200
+    job.status = "succeeded"
+    await world.reconcile()
+    assert (await world.task(task.id)).state is State.SUCCEEDED

@@ -1,0 +1,144 @@
+"""Claims walk open work only, however much has been finished; and two processes never claim the same thing."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from service.flow import claim, place, reconcile
+from service.store.database import Tx
+from service.store.postgres import Postgres
+from service.store.sqlite import SQLite
+from service.store.tables import TABLES
+from tests.conftest import empty
+from tests.world import Engine, World
+
+pytestmark = pytest.mark.anyio
+
+DOUBLINGS = 11
+"""2,048 finished tasks for each one that was really made."""
+STEP = 1_000_000
+"""Between the names of a row and its copy: fewer than a millisecond's worth."""
+NAMES = {
+    "task": ("id", "submission_id"),
+    "submission": ("id", "task_id"),
+    "event": ("id", "task_id"),
+    "delivery": ("id", "event_id"),
+}
+"""What is copied, with the columns that name rows of these tables."""
+
+
+def multiply(tx: Tx) -> None:
+    """Every finished row over and over, under older names."""
+    for doubling in range(DOUBLINGS):
+        for table, names in NAMES.items():
+            columns = [f'"{c.name}"' for c in TABLES[table].columns]
+            taken = [f"{c} - {STEP << doubling}" if c.strip('"') in names else c for c in columns]
+            statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(taken)} FROM {table}"
+            tx.sql.exec_driver_sql(statement)
+    if tx.postgres:
+        for table in NAMES:
+            tx.sql.exec_driver_sql(f"ANALYZE {table}")
+
+
+async def much_finished_little_open(world: World, count: int = 10) -> None:
+    await world.subscribe()
+    await world.submit("the one that is copied")
+    await world.callback("succeeded")
+    await world.deliver()
+    await world.db.write(multiply)
+    for i in range(count):
+        await world.submit(f"stale {i}")
+    world.silence(hours=1)
+    world.parts.courier.open = world.parts.submitter.open = False
+    for i in range(count):
+        await world.order(f"waiting {i}")
+    for job in list(world.jobs.values())[1 : 1 + count // 2]:
+        await world.callback("running", job)
+
+
+CLAIMS: dict[str, Callable[[World], Awaitable[Any]]] = {
+    "what nobody told us about": lambda world: reconcile.reconcile(world.parts),
+    "what waits to be placed": lambda world: place.place_waiting(world.parts, 100),
+    "what has to be delivered": lambda world: claim.claim(world.parts, 100),
+}
+OPEN_ONLY = "|".join(
+    str(i.name) for t in TABLES.values() for i in t.indexes if i.dialect_options["sqlite"]["where"] is not None
+)
+WALKS = re.compile(rf"(?:SCAN|Seq Scan on) (?:{'|'.join(NAMES)})\b(?! USING (?:COVERING )?INDEX (?:{OPEN_ONLY})\b)")
+"""A whole table, or a whole index that holds more than open work."""
+
+
+@pytest.mark.parametrize("what", CLAIMS)
+async def test_a_claim_walks_no_table_of_finished_work(world: World, what: str) -> None:
+    await much_finished_little_open(world)
+    db = world.db
+    assert isinstance(db, SQLite | Postgres)
+    said: list[tuple[str, Any]] = []
+
+    def listen(_c: Any, _cur: Any, statement: str, parameters: Any, _ctx: Any, many: bool) -> None:
+        if statement.lstrip().startswith(("SELECT", "WITH", "UPDATE")):
+            said.append((statement, parameters[0] if many else parameters))
+
+    targets = [db.engine, db._reader] if isinstance(db, SQLite) else [db.engine.sync_engine]
+    for target in targets:
+        event.listen(target, "before_cursor_execute", listen)
+    world.parts.submitter.open = True
+    made = await CLAIMS[what](world)
+    for target in targets:
+        event.remove(target, "before_cursor_execute", listen)
+    assert made, "there was something to claim"
+    explain = "EXPLAIN QUERY PLAN " if isinstance(db, SQLite) else "EXPLAIN "
+
+    def plans(sql: Connection) -> list[str]:
+        return ["\n".join(str(row[-1]) for row in sql.exec_driver_sql(explain + one, given)) for one, given in said]
+
+    walked = [(one, plan) for (one, _), plan in zip(said, await db.read(plans), strict=True) if WALKS.search(plan)]
+    assert walked == []
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str) -> Engine:
+    asyncio.run(empty(postgres_url))
+    return Engine(postgres_url)
+
+
+async def test_two_processes_place_each_order_once(postgres_engine: Engine) -> None:
+    async with World(postgres_engine, seed=1) as one, World(postgres_engine, seed=2) as other:
+        one.parts.submitter.open = False
+        for i in range(20):
+            await one.order(f"number {i}")
+        one.parts.submitter.open = True
+        await asyncio.gather(*(world.send() for world in (one, other) for _ in range(4)))
+        assert one.creates + other.creates == 20
+        assert [r.n for r in await one.rows("SELECT count(*) AS n FROM submission")] == [20]
+
+
+async def test_two_processes_deliver_each_notice_once(postgres_engine: Engine) -> None:
+    async with World(postgres_engine, seed=1) as one, World(postgres_engine, seed=2) as other:
+        one.parts.courier.open = other.parts.courier.open = False
+        await one.subscribe()
+        await one.subscribe("https://second.test/")
+        for i in range(15):
+            await one.submit(f"number {i}")
+        await asyncio.gather(*(world.deliver() for world in (one, other) for _ in range(3)))
+        for world in (one, other):
+            await world.deliver()
+        told = [said.id for world in (one, other) for said in world.said]
+        assert len(told) == len(set(told)) == 30
+
+
+async def test_two_processes_ask_about_each_stale_task_once(postgres_engine: Engine) -> None:
+    async with World(postgres_engine, seed=1) as one, World(postgres_engine, seed=2) as other:
+        for i in range(10):
+            await one.submit(f"number {i}")
+        other.jobs = one.jobs
+        one.silence(hours=1)
+        other.silence(hours=1)
+        await asyncio.gather(*(world.reconcile() for world in (one, other) for _ in range(3)))
+        asked = [r.polls for r in await one.rows("SELECT polls FROM task")]
+        assert set(asked) <= {0, 1}
+        assert sum(asked) > 0
