@@ -10,6 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.domain.matching import EVENTS
 from service.store import apps
+from service.web import openapi
 from service.web.guard import Guard
 from service.web.site import ENDPOINTS, site
 from tests.web.conftest import is_a_problem, ordered
@@ -67,8 +68,8 @@ async def spec(world: World) -> dict[str, Any]:
     return out
 
 
-async def test_the_contract_is_valid_openapi_3_1(world: World) -> None:
-    document = await spec(world)
+async def test_the_contract_is_valid_openapi_3_1() -> None:
+    document = openapi.document(ENDPOINTS, "https://callsheet.test")
     assert document["openapi"].startswith("3.1.")
     OpenAPIV31SpecValidator(document).validate()  # type: ignore[arg-type]
 
