@@ -112,6 +112,9 @@ class Service:
             await self.parts.db.write(lambda tx: apps.beat(tx, "readyz"))
         except Unavailable as error:
             wrong["database"] = str(error)
+        except Exception as error:
+            log.error("readyz.failed", exc_info=error)
+            wrong["database"] = "it does not take what we write; the log says why"
         if self.loops is not None:
             for name in self.loops.stalled():
                 wrong[f"loop {name}"] = "has no pulse"

@@ -29,7 +29,9 @@ class Metrics:
             ["provider", "account", "what"],
             registry=r,
         )
-        self.ledger = Ledger(lambda provider, account, what, count: self._child(self._accounts, provider, account, what).inc(count))
+        self.ledger = Ledger(
+            lambda provider, account, what, count: self._child(self._accounts, provider, account, what).inc(count)
+        )
         self._waiting = Gauge("callsheet_group_waiting", "Operations that wait for a commit", registry=r)
 
     def recorded(self, source: str, verdict: str, provider: str) -> None:

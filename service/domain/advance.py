@@ -202,7 +202,8 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
     if report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED:
         sub = sub._replace(remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
     if sub.remote_id is not None and task.remote_id is None and task.state not in SETTLED:
-        task = task._replace(remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, account=sub.account, place_at=None
+        task = task._replace(
+            remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, account=sub.account, place_at=None
         )
     if report.state is None:
         alert = Alert("provider.unknown_status", f"{sub.provider} said {report.word!r}, which nobody knows", report.word)
@@ -238,7 +239,8 @@ def _move(
     made_at = now if report is None or report.updated_at is None else min(report.updated_at, now)
     expires_at = rfc3339(max(made_at, now - DAY_MS) + terms.video_lives_s * 1_000)
     result = report.result if report is not None else None
-    moved = task._replace(state=to,
+    moved = task._replace(
+        state=to,
         reason=reason if error is None else error.code,
         sequence=task.sequence + 1,
         result=None if result is None else _json(result.as_dict(expires_at)),

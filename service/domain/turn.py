@@ -20,8 +20,9 @@ PACE_MS = 1_000
 """Between two messages to one address of a chat service: Slack's documented rate, and the others allow as much."""
 BURST_MS = 1_000
 """How far ahead of its rate a subscription may be: one second's worth at once."""
-RELOOK_MS = 1_000
-"""After a look that took something: a transaction that was under way then may have added to the lane since."""
+RELOOK_MS = 100
+"""After a look that took something: a transaction that was under way then may have added to the lane since. Most are over
+by then; what the slower ones added is found when the lane is looked into before it closes."""
 IDLE_MS = 65_000
 """Before an empty lane is closed: longer than any transaction may last."""
 ALONE_AFTER = 2

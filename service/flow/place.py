@@ -55,7 +55,8 @@ def start(tx: Tx, task: Task, desk: Desk) -> tuple[Task, Submission]:
         conflict_at=None,
     )
     overdue_at = tx.now + int(desk.terms.submit_timeout_s * SECOND_MS) + SENDING_SLACK_MS
-    task = task._replace(submission_id=submission.id,
+    task = task._replace(
+        submission_id=submission.id,
         provider=account.provider,
         account=account.name,
         tries=task.tries + 1,

@@ -13,7 +13,6 @@ from service.domain import ids
 from service.domain.errors import BadOrder, CallerError, Conflict, Fault, KeyReused, NotFound, Unavailable
 from service.web.shapes import AT
 
-
 TYPES = "https://callsheet.dev/problems/"
 _STATUS: dict[type[CallerError], int] = {BadOrder: 422, NotFound: 404, Conflict: 409, KeyReused: 422}
 

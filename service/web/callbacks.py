@@ -6,6 +6,7 @@ trouble is 503, so that the provider tries again.
 """
 
 import asyncio
+import logging
 
 from starlette.types import Receive, Scope, Send
 
@@ -15,6 +16,8 @@ from service.flow.record import Arrival, record
 from service.parts import Parts
 from service.providers.registry import GATEWAYS
 from service.wire import BODY_LIMIT
+
+log = logging.getLogger("callsheet.callbacks")
 
 PATH = "/callbacks/"
 BODY_S = 5.0
@@ -50,6 +53,10 @@ class CallbackDoor:
             status = await self._answer(scope, receive)
         except _Gone:
             return
+        except Exception as error:
+            # A bug. Nothing was acknowledged, so the provider says it again, and until then silence makes us ask.
+            log.error("callback.failed", exc_info=error)
+            status = 503
         if status != 200:
             self._parts.metrics.refused(str(status))
         headers = [*_JSON, (b"content-length", str(len(_ANSWERS[status])).encode())]

@@ -12,17 +12,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from ipaddress import ip_network
 
-import httpx
-
-from service.egress import Guard, Transport
-from service.loops.courier import Courier
-from service.loops.pulse import Loop
 from service.store import migrate
 from tests.bench.harness import RUNS, Figure, open_files, rss_mib, run
 from tests.flow.couriers import queued
 from tests.flow.receivers import Receivers, receivers
+from tests.flow.running import courier
 from tests.world import Engine, World
 
 GOOD = 97
@@ -37,28 +32,16 @@ async def p99_ms(stuck: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory(prefix="callsheet-bench-") as folder:
         path = f"{folder}/callsheet.db"
         migrate.to_head_sqlite(path)
-        async with receivers() as others, World(Engine(f"sqlite:///{path}")) as world:
-            stopping = asyncio.Event()
-            transport: httpx.AsyncBaseTransport = Transport(Guard([ip_network("127.0.0.0/8")]))
-            object.__setattr__(world.parts, "transport", transport)
+        async with World(Engine(f"sqlite:///{path}")) as world, receivers() as others, courier(world):
             good = [f"good-{n}" for n in range(GOOD)]
             three = [others.url("hang"), others.url("drip"), "http://127.0.0.1:9/dead"]
             plain = [others.url(f"more-{n}") for n in range(3)]
             for target in [*(three if stuck else plain), *map(others.url, good)]:
                 await world.subscribe(target)
-            courier = Courier(world.parts, stopping)
-            courier.start()
-            loop = asyncio.create_task(Loop("courier", courier.round, world.parts.courier.bell, 0.05).run(stopping))
             gc.collect()
             before = rss_mib(os.getpid())
             latencies = await _events(world, others, good)
             grown = rss_mib(os.getpid()) - before
-            stopping.set()
-            await loop
-            for worker in courier.under_way():
-                worker.cancel()
-            await asyncio.gather(*courier.under_way(), return_exceptions=True)
-            await transport.aclose()
     latencies.sort()
     return latencies[int(len(latencies) * 0.99)] * 1000, grown
 

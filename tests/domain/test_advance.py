@@ -219,7 +219,7 @@ def test_each_question_without_news_widens_the_next_pause_to_a_cap() -> None:
     for pace in (CALLED_BACK, ASKED):
         made, now, pauses = Step(task(State.RUNNING), submission(), None), NOW, []
         for _ in range(30):
-            claimed = replace(made.task, poll_at=now + 90_000)
+            claimed = made.task._replace(poll_at=now + 90_000)
             made = judged(claimed, made.submission, NoAnswer("x"), Source.POLL, now, Terms(pace))
             assert made.task.poll_at is not None
             pauses.append(made.task.poll_at - now)

@@ -2,19 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from ipaddress import ip_network
 
 import pytest
 
-from service.egress import Guard, Transport
 from service.flow.lanes import CONCURRENCY
-from service.loops.courier import Courier
-from service.loops.pulse import Loop
-from service.store.database import inside_transaction
 from tests.flow.couriers import queued
 from tests.flow.receivers import Receivers, receivers
+from tests.flow.running import courier
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -27,25 +21,6 @@ def dead_port() -> int:
         s.bind(("127.0.0.1", 0))
         port: int = s.getsockname()[1]
         return port
-
-
-@asynccontextmanager
-async def courier(world: World) -> AsyncIterator[Courier]:
-    transport = Transport(Guard([ip_network("127.0.0.0/8")]), forbidden=inside_transaction)
-    object.__setattr__(world.parts, "transport", transport)
-    stopping = asyncio.Event()
-    made = Courier(world.parts, stopping)
-    made.start()
-    loop = asyncio.create_task(Loop("courier", made.round, world.parts.courier.bell, 0.05).run(stopping))
-    try:
-        yield made
-    finally:
-        stopping.set()
-        await loop
-        for worker in made.under_way():
-            worker.cancel()
-        await asyncio.gather(*made.under_way(), return_exceptions=True)
-        await transport.aclose()
 
 
 async def all_told(others: Receivers, names: list[str], count: int) -> None:

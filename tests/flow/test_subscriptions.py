@@ -219,7 +219,7 @@ async def test_a_disabled_subscription_keeps_what_happens_as_skipped_and_says_wh
 async def test_what_waits_when_a_subscription_is_disabled_is_kept_as_skipped(world: World) -> None:
     world.parts.courier.open = False
     await world.subscribe()
-    world.on_notice["hook.test"] = list(answers(410, 100))
+    world.on_notice["hook.test"] = list(answers(410, claim.CLAIM))
     await queued(world, 900)
     await pass_time(world, 1)
     states = {row.state: row.n for row in await world.rows("SELECT state, count(*) AS n FROM delivery GROUP BY state")}

@@ -74,13 +74,13 @@ def test_a_killed_service_loses_nothing_and_tells_each_transition_once(stage: St
     secret = stage.subscribe()
     tasks = [stage.order(f"number {i}") for i in range(3)]
     until(lambda: len(stage.receiver.heard) >= 6, "all run, and everybody knows: nothing is in the air")
-    last = {"json": {"model": "seedance-1-0-pro-250528", "prompt": "its last breath"}}
+    last = {"model": "seedance-1-0-pro-250528", "prompt": "its last breath"}
     headers = {"Idempotency-Key": "last-breath", "Prefer": "wait=0"}
-    acknowledged = stage.http.post("/v1/tasks", **last, headers=headers)
+    acknowledged = stage.http.post("/v1/tasks", json=last, headers=headers)
     service.kill()
     assert acknowledged.status_code == 201
     stage.serve()
-    again = stage.http.post("/v1/tasks", **last, headers=headers)
+    again = stage.http.post("/v1/tasks", json=last, headers=headers)
     assert again.json()["id"] == acknowledged.json()["id"]
     assert again.headers["idempotent-replayed"] == "true"
     assert {stage.state(task) for task in tasks} <= {"queued", "running", "succeeded"}, "everything acknowledged is there"

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from service.domain import ids
 from service.domain.lifecycle import State
+from service.log import Lines
 from service.providers.registry import GATEWAYS
 from service.signing import CallbackTokens
 from service.store.postgres import async_url
@@ -335,6 +336,21 @@ async def test_what_cannot_be_stored_is_not_acknowledged(world: World, monkeypat
     world.silence(seconds=61)
     await world.deliver()
     assert world.heard() == ["task.queued", "task.running"]
+
+
+async def test_a_bug_behind_the_door_acknowledges_nothing_and_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    path, token = await token_of(world)
+
+    def explode() -> float:
+        raise ZeroDivisionError("dice")
+
+    broken = site(replace(world.parts, random=explode), Guard(world.parts, ADMIN), world._ready)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(broken), base_url="https://callsheet.test") as http:
+        answer = await http.post(path, content=running(world))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    [line] = [r for r in caplog.records if r.message == "callback.failed"]
+    assert token not in Lines(False).format(line)
+    assert await world.post_callback(path, running(world)) == 200, "its repetition meets what was mended meanwhile"
 
 
 class held:

@@ -14,7 +14,7 @@ from service.domain import ids
 from service.web.endpoints import Endpoint
 from service.web.guard import KNOWN_MS, SCOPES
 from service.web.site import ENDPOINTS
-from tests.world import ADMIN, PRO, World
+from tests.world import ADMIN, PRO, Engine, World
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ BODIES: Mapping[str, Any] = {
     "AppIn": {"id": "another"},
     "KeyIn": {"scopes": ["read"]},
     "Nothing": {},
-    "ResolveIn": {"outcome": "never_placed"},
+    "ResolveIn": {"outcome": "never_happened"},
     "RecoverIn": {"since": "2026-01-01T00:00:00Z"},
 }
 """A good body for each shape; a new shape has to be given one."""
@@ -73,7 +73,7 @@ async def test_a_key_may_do_what_its_scope_says_and_nothing_else(world: World, s
 
 @pytest.mark.parametrize("e", ENDPOINTS, ids=name_of)
 async def test_nobody_gets_in_without_a_key(e: Endpoint, shut: httpx.AsyncClient) -> None:
-    for headers in (
+    wrong: list[Any] = [
         {},
         {"Authorization": "Bearer "},
         {"Authorization": "Bearer csk_00000000aaaaaaaaaaaaaaaaaaaaaaaa"},
@@ -84,8 +84,9 @@ async def test_nobody_gets_in_without_a_key(e: Endpoint, shut: httpx.AsyncClient
         {"Authorization": "Bearer csk_\x1fabcdefgh"},
         {"Authorization": "Bearer csk_ümlaute".encode("latin-1")},
         {"Authorization": b"Bearer csk_\x00\x00\x00\x00\x00\x00\x00\x00"},
-    ):
-        answer = await shut.request(e.method, made_up(e.path), headers=headers, content=b"{}")
+    ]
+    for headers in wrong:
+        answer = await shut.request(e.method, made_up(e.path), headers=httpx.Headers(headers), content=b"{}")
         assert answer.status_code == 401, headers
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.json()["type"].endswith("/unauthorized")
@@ -99,8 +100,6 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def shut(sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
     """One site for all endpoints: nothing that is refused leaves a trace in it."""
-    from tests.world import Engine
-
     path = tmp_path_factory.mktemp("shut") / "callsheet.db"
     path.write_bytes(sqlite_template.read_bytes())
     async with World(Engine(f"sqlite:///{path}")) as world:

@@ -251,7 +251,7 @@ async def test_a_key_belongs_to_one_app(world: World) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "ümlaut"])
 async def test_a_key_that_cannot_be_kept_is_refused(world: World, key: str) -> None:
-    headers = {"Authorization": f"Bearer {world.key}", "Idempotency-Key": key.encode("latin-1")}
+    headers = [(b"Authorization", f"Bearer {world.key}".encode()), (b"Idempotency-Key", key.encode("latin-1"))]
     errors = is_a_problem(await world.http.post("/v1/tasks", json=ORDER, headers=headers), 422, "invalid")
     assert errors[0]["field"] == "Idempotency-Key"
 

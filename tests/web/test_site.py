@@ -8,6 +8,7 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from service.app import Service
 from service.domain.matching import EVENTS
 from service.store import apps
 from service.web import openapi
@@ -48,6 +49,19 @@ async def test_ready_is_measured_by_a_real_write(world: World) -> None:
     assert [r.at for r in await world.rows("SELECT at FROM pulse WHERE name = 'readyz'")] == [world.now]
 
 
+async def test_a_database_in_whatever_trouble_makes_ready_red_and_never_a_bug(world: World) -> None:
+    service = Service(world.parts, None)
+    assert await service.ready() == {}
+    await world.db.write(lambda tx: tx.sql.exec_driver_sql("ALTER TABLE pulse RENAME TO pulse_away"))
+    try:
+        wrong = await service.ready()
+    finally:
+        await world.db.write(lambda tx: tx.sql.exec_driver_sql("ALTER TABLE pulse_away RENAME TO pulse"))
+    assert list(wrong) == ["database"]
+    assert wrong["database"]
+    assert await service.ready() == {}
+
+
 async def test_metrics_are_text_that_holds_no_names(world: World) -> None:
     await world.subscribe()
     task = (await ordered(world)).json()
@@ -71,7 +85,7 @@ async def spec(world: World) -> dict[str, Any]:
 async def test_the_contract_is_valid_openapi_3_1() -> None:
     document = openapi.document(ENDPOINTS, "https://callsheet.test")
     assert document["openapi"].startswith("3.1.")
-    OpenAPIV31SpecValidator(document).validate()  # type: ignore[arg-type]
+    OpenAPIV31SpecValidator(document).validate()
 
 
 async def test_the_contract_lists_every_endpoint_and_nothing_else(world: World) -> None:
