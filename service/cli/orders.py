@@ -45,7 +45,7 @@ Address = Annotated[str | None, typer.Option(metavar="URL")]
 
 def register(app: typer.Typer) -> None:
     verb(app, more=OPTIONS)(submit)
-    for act in (tasks, show, cancel):
+    for act in (tasks, show, cancel, resolve, forget):
         verb(app)(act)
 
 
@@ -191,3 +191,27 @@ def cancel(ask: Ask, out: Out, task: Annotated[str, typer.Argument(metavar="TASK
     """Withdraw an order: at once while nothing was placed, at the provider while it is queued there."""
     document = ask.post(f"/v1/tasks/{task}/cancel")
     out.show(document, tables.task(document))
+
+
+def resolve(
+    ask: Ask,
+    out: Out,
+    task: Annotated[str, typer.Argument(metavar="TASK", callback=plain)],
+    outcome: Annotated[str, typer.Argument(metavar="never_happened|accepted", help="What you found out at the provider.")],
+    remote_id: Annotated[str | None, typer.Argument(metavar="REMOTE_ID", help="With accepted: the provider's id, cgt-…")] = None,
+) -> None:
+    """Say what became of an order whose answer got lost, and that nothing else could explain.
+
+    \b
+    callsheet resolve task_… never_happened        place it again
+    callsheet resolve task_… accepted cgt-…        it did happen, under this id
+    """
+    told = {"outcome": outcome} | ({} if remote_id is None else {"remote_id": remote_id})
+    document = ask.post(f"/v1/tasks/{task}/resolve", told)
+    out.show(document, tables.task(document))
+
+
+def forget(ask: Ask, out: Out, task: Annotated[str, typer.Argument(metavar="TASK", callback=plain)]) -> None:
+    """Erase what is personal about an ended task (prompt, media, metadata, bodies); what happened when stays."""
+    document = ask.post(f"/v1/tasks/{task}/forget")
+    out.show(document, [f"{task} is forgotten."])

@@ -18,9 +18,10 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=First.of("add"), no_args_is_help=True, rich_markup_mode=None)
     app.add_typer(group, name="subscribe", help="Who is told: `subscribe URL` adds one.")
     verb(group, "list")(listed)
-    for act in (add, change, remove, test, pause, resume, rotate):
+    for act in (add, change, remove, test, pause, resume, rotate, recover):
         verb(group)(act)
     verb(app)(deliveries)
+    verb(app)(jobs)
     verb(app)(resend)
 
 
@@ -103,6 +104,27 @@ def resume(ask: Ask, out: Out, name: Name) -> None:
 def rotate(ask: Ask, out: Out, name: Name) -> None:
     """A new secret, shown this once; the old one signs along for a day."""
     _shown(out, ask.post(f"/v1/subscriptions/{name}/rotate"))
+
+
+def recover(
+    ask: Ask,
+    out: Out,
+    name: Name,
+    since: Annotated[str, typer.Option(metavar="INSTANT", help="e.g. 2026-11-20T22:33:00Z")],
+) -> None:
+    """Send again everything since then that it was never told; goes on by itself, also over a restart."""
+    job = ask.post(f"/v1/subscriptions/{name}/recover", {"since": since})
+    out.show(job, tables.pairs(job))
+
+
+def jobs(ask: Ask, out: Out, name: Annotated[str | None, typer.Argument(metavar="JOB", callback=plain)] = None) -> None:
+    """How far recoveries are: all of them, or one."""
+    if name is not None:
+        job = ask.get(f"/v1/jobs/{name}")
+        out.show(job, tables.pairs(job))
+        return
+    page = ask.pages("/v1/jobs", 50)
+    out.show(page, [line for job in page["data"] for line in [*tables.pairs(job), ""]] or ["No jobs."])
 
 
 def deliveries(
