@@ -34,8 +34,13 @@ class Trouble(Exception):
 class Service:
     def __init__(self, host: str, port: int) -> None:
         check_free(host, port)
-        LOG.parent.mkdir(exist_ok=True)
-        self.log = LOG.open("a+")
+        try:
+            LOG.parent.mkdir(exist_ok=True)
+            self.log = LOG.open("a+")
+        except OSError as error:
+            raise Trouble(
+                f"{LOG.parent} cannot be written ({error.strerror}): give yourself the right to, or run it elsewhere."
+            ) from None
         self.began = self.log.tell()
         environment = os.environ | {"HOST": host, "PORT": str(port)}
         environment.setdefault("CALLSHEET_EGRESS_ALLOW", "127.0.0.0/8,::1/128")  # the demo's receiver lives on this machine

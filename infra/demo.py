@@ -132,12 +132,18 @@ def run(host: str, options: argparse.Namespace) -> int:
     return 0
 
 
+def _port(text: str) -> int:
+    if text.isdigit() and 1 <= int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError("has to be a number from 1 to 65535")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="./infra/run", description="Runs the whole service on this machine, on SQLite under var/."
     )
     parser.add_argument(
-        "--port", type=int, default=int(os.environ.get("PORT") or 8000), help="where to listen (default: PORT, or 8000)"
+        "--port", type=_port, default=int(os.environ.get("PORT") or 8000), help="where to listen (default: PORT, or 8000)"
     )
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--no-demo", action="store_true", help="run it, and send no demo order")

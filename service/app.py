@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -127,6 +127,7 @@ class App:
     def __init__(self, settings: Settings, *, loops: bool = True, web: bool = True) -> None:
         self._settings, self._with_loops, self._web = settings, loops, web
         self._site: ASGIApp | None = None
+        self._parts: Parts | None = None
         self.failure: Exception | None = None
         """Why it did not start, for whoever started it."""
 
@@ -152,7 +153,9 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def hang_up(self) -> None:
-        """Streams have no end of their own: they are ended before a server waits for its connections."""
+        """Streams and waiting callers have no end of their own: they are ended before a server waits for its connections."""
+        if self._parts is not None:
+            self._parts.watch.close()
         if isinstance(self._site, Front):
             await self._site.hub.close()
 
@@ -164,17 +167,23 @@ class App:
             db.hold()  # before anything touches the file
             migrate.to_head_sqlite(db.path)
         await db.start()
-        parts = make_parts(settings, db)
+        parts = self._parts = make_parts(settings, db)
         try:
             if not isinstance(db, SQLite):
                 await migrate.require_head(db)
             await prepare(parts)
             loops = Loops(parts) if self._with_loops else None
             service = Service(parts, loops)
-            sandbox = create_sandbox(DEMO_WORLD) if settings.sandboxed and self._web else None
+            sandbox = (
+                create_sandbox(replace(DEMO_WORLD, memory=str(settings.folder / "sandbox.jsonl")))
+                if settings.sandboxed and self._web
+                else None
+            )
             mounts = [Mount(SANDBOX_ROOT, sandbox)] if sandbox is not None else []
             if self._web:
                 self._site = site(parts, Guard(parts, settings.admin_key), service.ready, mounts)
+            if sandbox is not None:
+                sandbox.state.sandbox.world.resume()
             if loops is not None:
                 loops.start()
             log.info(

@@ -43,16 +43,27 @@ class Watch(Generic[Work]):
     """Callers that wait for the next change of a task, and are handed the task as it is then."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, set[asyncio.Future[Work]]] = {}
+        self._waiting: dict[int, set[asyncio.Future[Work | None]]] = {}
+        self.closed = False
 
     def changed(self, task_id: int, now: Work) -> None:
         for future in self._waiting.pop(task_id, ()):
             if not future.done():
                 future.set_result(now)
 
+    def close(self) -> None:
+        """The service stops: whoever waits is answered with what is known."""
+        self.closed = True
+        for waiting in list(self._waiting.values()):
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
     async def wait(self, task_id: int, timeout_s: float) -> Work | None:
-        """None when the time is over."""
-        future: asyncio.Future[Work] = asyncio.get_running_loop().create_future()
+        """None when the time is over, or the service stops."""
+        if self.closed:
+            return None
+        future: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(task_id, set())
         waiting.add(future)
         try:

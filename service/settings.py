@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from cryptography.fernet import Fernet
 
+from service.domain.catalog import Catalog
 from service.domain.errors import ConfigError, Fault
 from service.domain.keep import Keep
 
@@ -117,6 +118,11 @@ class Settings:
     @property
     def sqlite_path(self) -> str | None:
         return self.database_url.removeprefix("sqlite:///") if self.database_url.startswith("sqlite") else None
+
+    @property
+    def folder(self) -> Path:
+        """Where this installation keeps its files."""
+        return keys_path(self.database_url).parent
 
     @property
     def own_url(self) -> str:
@@ -361,6 +367,10 @@ def _config(path: str, faults: list[Fault]) -> Mapping[str, Any]:
     else:
         for name in parsed.keys() - {"accounts", "models", "prices"}:
             faults.append(Fault("CALLSHEET_CONFIG", f"has an unknown table {name!r}; known: accounts, models, prices"))
+        try:
+            Catalog.default().extended(parsed)
+        except ConfigError as error:
+            faults.extend(Fault(f"CALLSHEET_CONFIG {f.field}", f.message) for f in error.faults)
         return parsed
     return {}
 

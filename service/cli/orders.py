@@ -198,7 +198,9 @@ def resolve(
     out: Out,
     task: Annotated[str, typer.Argument(metavar="TASK", callback=plain)],
     outcome: Annotated[str, typer.Argument(metavar="never_happened|accepted", help="What you found out at the provider.")],
-    remote_id: Annotated[str | None, typer.Argument(metavar="REMOTE_ID", help="With accepted: the provider's id, cgt-…")] = None,
+    remote_id: Annotated[
+        str | None, typer.Argument(metavar="REMOTE_ID", help="With accepted: the provider's id, cgt-…")
+    ] = None,
 ) -> None:
     """Say what became of an order whose answer got lost, and that nothing else could explain.
 

@@ -15,6 +15,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.app import App
+from service.cli.front import Bounded
 from service.cli.listening import cannot_listen, listener
 from service.cli.verb import Out, told
 from service.domain.errors import ConfigError, Unavailable
@@ -67,7 +68,7 @@ def serve(settings: Settings, env: Mapping[str, str], loops: bool, out: Out) -> 
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=Bounded,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -127,7 +127,7 @@ def classify(
             return Done()
         case Gone(reason):
             return Disable(reason)
-        case Unreached(at_once=True) if attempt == 1 and not hurried:
+        case Unreached(at_once=True) if attempt == 1 and not hurried and len(schedule) > 1:
             soonest_s, latest_s = HURRY_S
             return Retry(now + _ms(soonest_s + (latest_s - soonest_s) * jitter), hurried=True)
         case Throttled(reason, retry_after_s):

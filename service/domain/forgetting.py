@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+FORGOTTEN = "forgotten"
+"""The reason of a task whose content was erased: nothing that is said about it later is kept."""
+
 KEPT_OF_AN_ORDER = (
     "model",
     "resolution",

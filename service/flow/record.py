@@ -14,8 +14,9 @@ import orjson
 from service.domain import ids
 from service.domain.advance import News, Source, Step, step
 from service.domain.due import Due
+from service.domain.forgetting import FORGOTTEN
 from service.domain.instant import rfc3339
-from service.domain.lifecycle import ENDINGS
+from service.domain.lifecycle import ENDINGS, Verdict
 from service.domain.report import Report, Unreadable
 from service.domain.task import Submission, Task, notice
 from service.flow.announce import Happening, announce
@@ -119,6 +120,9 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         task = now_tasks.get(sub.task_id if sub is not None else arrival.task_id or 0)
         if task is None or (sub is None and arrival.submission_id is not None):
             answers.append(Recorded(None, "unknown"))
+            continue
+        if task.reason == FORGOTTEN:  # whatever is said about it now, nothing of it is kept
+            answers.append(Recorded(task, str(Verdict.LATE), before=(task, sub)))
             continue
         provider, account = (sub.provider, sub.account) if sub is not None else ("", "")
         terms = parts.accounts.terms(provider, account, task.model)

@@ -55,7 +55,8 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    task: Task
+    task: Task | None
+    """None: the key was used for a task that is kept no more."""
     replayed: bool
     placement: Placement | None = None
     reused: bool = False
@@ -82,6 +83,8 @@ async def place_order(parts: Parts, app_id: str, order: Order, key: str | None =
     body = orjson.dumps(order.as_dict(), option=orjson.OPT_SORT_KEYS)
     item = NewOrder(app_id, checked, body, orjson.dumps(shown(order)).decode(), key, hashlib.sha256(body).digest())
     placed: Placed = await parts.db.group(add_orders, parts, item)
+    if placed.task is None:
+        raise KeyReused("the task of this Idempotency-Key is not kept any more; use a new key for a new order")
     if placed.reused:
         raise KeyReused("this Idempotency-Key came with another order before; use a new key for a new order")
     if placed.placement is not None:
@@ -109,7 +112,7 @@ def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:
     for item in items:
         if item.key is not None and (before := used.get((item.app_id, item.key))) is not None:
             digest, task_id = before
-            answers.append(Placed(known[task_id], replayed=True, reused=digest != item.digest))
+            answers.append(Placed(known.get(task_id), replayed=True, reused=digest != item.digest))
             continue
         task = _task(tx, item, suspected=(item.app_id, item.digest) in suspects)
         suspects.add((item.app_id, item.digest))

@@ -77,6 +77,7 @@ class Sandbox:
         await self._herald.stop()
 
     async def __aenter__(self) -> Self:
+        self.world.resume()
         return self
 
     async def __aexit__(

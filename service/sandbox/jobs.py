@@ -7,12 +7,14 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from string import ascii_lowercase, digits
 from uuid import UUID
 
 from service.sandbox import wishes
 from service.sandbox.asks import Ask
 from service.sandbox.job import VIDEO_S, Job, Tasks
+from service.sandbox.memory import Memory
 from service.sandbox.refusals import Refusal, Silence, sentence
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.stats import Stats
@@ -41,6 +43,14 @@ class World:
         self._asked: dict[str, tuple[int, int]] = {}
         self._number = 0
         self.tasks = Tasks()
+        self._memory = Memory(Path(settings.memory)) if settings.memory is not None else None
+
+    def resume(self) -> None:
+        """Go on with the jobs of an earlier process. What ended meanwhile has ended; its callbacks found nobody."""
+        for job in self._memory.recall() if self._memory is not None else ():
+            self._jobs[job.id] = job
+            self._number = max(self._number, job.number)
+            job.life = self.tasks.start(self._live(job, self.now_s() - job.created_s))
 
     # --- orders ---
 
@@ -83,6 +93,8 @@ class World:
         seed = ask.seed if ask.seed != -1 else self.rng.randrange(100_000)
         job = Job(id, upstream_id, self._number, provider, ask, wish, now, now, seed, self.settings.public_url or root_url)
         self._jobs[id] = job
+        if self._memory is not None:
+            self._memory.keep(job)
         self.stats.placed(provider, ask.callback_url)
         self._tell(job)
         job.life = self.tasks.start(self._live(job))
@@ -101,13 +113,17 @@ class World:
             if id not in self._jobs:
                 return id
 
-    async def _live(self, job: Job) -> None:
+    async def _live(self, job: Job, lived_s: float = 0.0) -> None:
         factor = self.settings.slow_factor if job.wish.slow else 1.0
-        await asyncio.sleep(self.settings.queue_s * factor)
+        running_s = self.settings.queue_s * factor
+        ending_s = running_s + self.settings.run_s * factor
+        if lived_s < running_s:
+            await asyncio.sleep(running_s - lived_s)
         if job.wish.stuck == "queued":
             return
         self._move(job, "running")
-        await asyncio.sleep(self.settings.run_s * factor)
+        if lived_s < ending_s:
+            await asyncio.sleep(ending_s - max(lived_s, running_s))
         if job.wish.stuck is not None:
             return
         if job.wish.expire:
@@ -171,10 +187,16 @@ class World:
         if job.life is not None:
             job.life.cancel()
         self._move(job, "cancelled")
+        if self._memory is not None:
+            self._memory.drop(job)
 
     def forget(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
         self._ended.pop(job.id, None)
+        if self._memory is not None:
+            self._memory.drop(job)
 
     async def stop(self) -> None:
         await self.tasks.stop()
+        if self._memory is not None:
+            self._memory.close()

@@ -36,6 +36,8 @@ class SandboxSettings:
     """Of all chance: the same seed and the same calls give the same world."""
     public_url: str | None = None
     """Where the videos are, e.g. `http://127.0.0.1:8000/sandbox`. None: as the order's own request was addressed."""
+    memory: str | None = None
+    """A file that keeps the jobs over a restart. None: they end with the process."""
     print: bool = False
     """The receiver says one line per notice."""
     rates: Mapping[str, float] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select, update
 
 from service.domain import forgetting
+from service.domain.forgetting import FORGOTTEN
 from service.domain.lifecycle import SETTLED
 from service.store.database import Tx
 from service.store.rows import among
@@ -56,6 +57,7 @@ def forget(tx: Tx, task_ids: Sequence[int]) -> None:
         "order": bindparam("_order"),
         "error": bindparam("_error"),
         "metadata": "{}",
+        "reason": FORGOTTEN,
         "result": None,
         "updated_at": tx.now,
     }

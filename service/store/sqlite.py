@@ -128,6 +128,7 @@ def lock_file(path: str) -> int:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # prompts and results are its owner's; WAL and index follow it
     except OSError as error:
         raise ConfigError([Fault("CALLSHEET_DATABASE_URL", f"{path} cannot be written: {error.strerror}")]) from None
     try:

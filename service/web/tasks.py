@@ -40,6 +40,8 @@ WORD_S = 5.0
 SLICE_S = 1.0
 """Another process may have brought the change: look at the database this often while waiting."""
 KEY_LIMIT = 255
+LABELS_LIMIT = 20
+"""As many as an order may carry."""
 SHOWN_BODY = 4_000
 """Characters of a kept callback body in a timeline."""
 
@@ -64,6 +66,7 @@ async def create(call: Call) -> Response:
     placed = await submit.place_order(call.parts, call.app_id, order, key)
     wait_s = prefer_wait_s(call.request)
     task = placed.task
+    assert task is not None, "place_order raised otherwise"
     if wait_s is not None:
         task = await _until(call.parts, task, wait_s, lambda t: t.state in SETTLED)
     else:
@@ -83,7 +86,7 @@ def _has_word(task: Task) -> bool:
 
 async def _until(parts: Parts, task: Task, wait_s: float, enough: Any) -> Task:
     end = parts.clock() + int(wait_s * 1000)
-    while not enough(task):
+    while not enough(task) and not parts.watch.closed:
         left_s = (end - parts.clock()) / 1000
         if left_s <= 0:
             return task
@@ -103,7 +106,8 @@ async def show(call: Call) -> Response:
         seen = (task.sequence, task.reason)
         task = await _until(call.parts, task, wait_s, lambda t: (t.sequence, t.reason) != seen)
     tag = _tag(task)
-    if tag in (part.strip() for part in call.request.headers.get("if-none-match", "").split(",")):
+    seen_tags = {part.strip().removeprefix("W/") for part in call.request.headers.get("if-none-match", "").split(",")}
+    if seen_tags & {tag, "*"}:
         return Response(status_code=304, headers={"ETag": tag})
     return _shown(call.parts, task, 200, {"ETag": tag})
 
@@ -115,6 +119,10 @@ async def listed(call: Call) -> Response:
     if unknown:
         raise BadOrder("the filter cannot be understood", [Fault("state", f"{unknown[0]!r} is none of {', '.join(State)}")])
     labels = [(k.removeprefix("metadata."), v) for k, v in call.request.query_params.multi_items() if k.startswith("metadata.")]
+    if len(labels) > LABELS_LIMIT or any(not name for name, _ in labels):
+        raise BadOrder(
+            "the filter cannot be understood", [Fault("metadata", f"1 to {LABELS_LIMIT} as metadata.<name>=<value>")]
+        )
     before = answers.from_cursor(q.cursor)
     until = instant("created_before", q.created_before)
     if until is not None:
@@ -130,7 +138,7 @@ async def listed(call: Call) -> Response:
             model=q.model,
             provider=q.provider,
             from_id=None if after is None else first_id_at(after),
-            labels=labels[:20],
+            labels=labels,
         )
     )
     show_one = lambda task: view(task, call.parts.public_url, fragment)  # noqa: E731 (a name for one expression)

@@ -169,7 +169,8 @@ def providing(home: Path) -> Iterator[str]:
 class Stage:
     """Everything that a test starts, ended with it."""
 
-    def __init__(self, home: Path, receiver: Receiver, provider_url: str) -> None:
+    def __init__(self, home: Path, receiver: Receiver, provider_url: str | None) -> None:
+        """Without a provider the service has its own sandbox."""
         self.home, self.receiver, self.provider_url = home, receiver, provider_url
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -180,13 +181,13 @@ class Stage:
         self.http = httpx.Client(base_url=self.url, transport=transport, headers=headers, timeout=20)
 
     def env(self, port: int) -> dict[str, str]:
+        ark = {"CALLSHEET_ARK_API_KEY": PROVIDER_KEY, "CALLSHEET_ARK_BASE_URL": self.provider_url or ""}
         return {
             **KEYS,
             "CALLSHEET_DATABASE_URL": self.database_url,
             "CALLSHEET_PUBLIC_URL": self.url,
             "CALLSHEET_EGRESS_ALLOW": "127.0.0.0/8",
-            "CALLSHEET_ARK_API_KEY": PROVIDER_KEY,
-            "CALLSHEET_ARK_BASE_URL": self.provider_url,
+            **(ark if self.provider_url is not None else {}),
             "HOST": "127.0.0.1",
             "PORT": str(port),
         }

@@ -2,10 +2,11 @@
 
 import asyncio
 import resource
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,55 @@ def test_a_killed_service_loses_nothing_and_tells_each_transition_once(stage: St
     tasks.append(stage.order("after its death"))
     told_once_for_each_transition(stage, tasks, secret)
     no_secret_was_said(stage, secret)
+
+
+def test_an_order_of_the_demo_survives_the_death_of_the_sandbox_with_its_service(tmp_path: Path, receiver: Receiver) -> None:
+    stage = Stage(tmp_path, receiver, None)
+    try:
+        service = stage.serve()
+        secret = stage.subscribe()
+        task = stage.order("a slow one [delay:0]")
+        until(lambda: "task.running" in stage.receiver.about(task).values(), "it runs")
+        service.kill()
+        stage.serve()
+        told_once_for_each_transition(stage, [task], secret)
+    finally:
+        stage.close()
+
+
+def test_a_caller_that_waits_is_answered_when_the_service_stops(stage: Stage) -> None:
+    service = stage.serve()
+    task = stage.order("never ends [stuck:queued]")
+    answers: list[int] = []
+
+    def wait() -> None:
+        answers.append(stage.http.get(f"/v1/tasks/{task}", headers={"Prefer": "wait=60"}).status_code)
+
+    caller = threading.Thread(target=wait)
+    caller.start()
+    until(lambda: stage.http.get("/readyz").status_code == 200, "the wait has begun")
+    code, _ = service.terminate()
+    caller.join(20)
+    assert (code, answers) == (0, [200])
+
+
+def test_headers_without_end_are_cut_off(stage: Stage) -> None:
+    stage.serve()
+    with socket.create_connection(("127.0.0.1", stage.port)) as attacker:
+        attacker.settimeout(20)
+        attacker.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        sent, answer = 0, b""
+        try:
+            while sent < 50_000_000:
+                attacker.sendall(b"X-n: " + b"a" * 100_000 + b"\r\n")
+                sent += 100_000
+        except OSError:
+            pass
+        with suppress(OSError):
+            answer = attacker.recv(1_000)
+    assert sent < 10_000_000
+    assert answer == b"" or b" 431 " in answer
+    assert stage.http.get("/healthz").status_code == 200
 
 
 def test_a_second_service_is_refused_and_sigterm_finishes_what_is_under_way_within_its_bound(stage: Stage) -> None:
