@@ -5,6 +5,8 @@ from collections.abc import Callable
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: no letter that reads like a digit."""
 _VALUES = {letter: value for value, letter in enumerate(ALPHABET)}
+_PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
+"""Two letters at a time: every notice and every answer names something."""
 _WIDTH = 13
 EPOCH_MS = 1_577_836_800_000
 """2020-01-01: 42 bits of milliseconds last until 2159."""
@@ -15,11 +17,11 @@ TASK, SUBMISSION, EVENT, DELIVERY, SUBSCRIPTION, KEY, RECEIPT, JOB = "task", "sb
 
 
 def encode(prefix: str, value: int) -> str:
-    letters = [""] * _WIDTH
-    for place in range(_WIDTH - 1, -1, -1):
-        letters[place] = ALPHABET[value & 31]
-        value >>= 5
-    return f"{prefix}_{''.join(letters)}"
+    p = _PAIRS
+    return (
+        f"{prefix}_{ALPHABET[value >> 60]}{p[value >> 50 & 1023]}{p[value >> 40 & 1023]}{p[value >> 30 & 1023]}"
+        f"{p[value >> 20 & 1023]}{p[value >> 10 & 1023]}{p[value & 1023]}"
+    )
 
 
 def decode(prefix: str, text: str) -> int | None:

@@ -85,7 +85,7 @@ class Task(NamedTuple):
     """How often in a row the provider said that it has no such task."""
     missing_at: int | None
     receipts: int
-    """Receipts kept, so that a storm cannot fill the disk."""
+    """Receipts kept beside those that moved it, so that a storm cannot fill the disk."""
     account: str | None = None
     """With the provider: who has it, or is being asked to take it."""
     route: str = ""

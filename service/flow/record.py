@@ -115,6 +115,8 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
     bodies: list[dict[str, Any]] = []
     words: list[tuple[int, tuple[str, str], Happening]] = []
     answers: list[Recorded] = []
+    changed: set[int] = set()
+    """Submissions that are other than they were."""
     for index, arrival in enumerate(arrivals):
         sub = now_subs.get(arrival.submission_id) if arrival.submission_id is not None else None
         task = now_tasks.get(sub.task_id if sub is not None else arrival.task_id or 0)
@@ -140,14 +142,16 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
             else:
                 words.append((index, (provider, made.alert.word), alert))
         if sub is not None and _worth_keeping(arrival, made) and (after.receipts < RECEIPTS_KEPT or made.moved):
-            after = after._replace(receipts=after.receipts + 1)
+            if not made.moved:
+                after = after._replace(receipts=after.receipts + 1)
             receipt_id = tx.ids.new()
             receipts.append(_receipt(receipt_id, tx.now, after, sub.id, provider, arrival, verdict))
             if arrival.body is not None:
                 bodies.append({"receipt_id": receipt_id, "body": arrival.body})
         now_tasks[task.id] = after
-        if made.submission is not None and sub is not None:
+        if made.submission is not None and made.submission is not sub:
             now_subs[made.submission.id] = made.submission
+            changed.add(made.submission.id)
         answers.append(
             Recorded(after, verdict, made.moved, made.alert is not None, before=(task, sub), submission=made.submission)
         )
@@ -158,7 +162,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
                 fresh.discard(word)
                 happenings.append(alert)
                 owners.append(index)
-    tasks.save(tx, list(now_tasks.values()), list(now_subs.values()))
+    tasks.save(tx, list(now_tasks.values()), [sub for sub in now_subs.values() if sub.id in changed])
     journal.add_receipts(tx, receipts, bodies)
     for index, in_hand in zip(owners, announce(tx, parts, happenings), strict=True):
         if in_hand:
