@@ -27,9 +27,11 @@ from service.cli.verb import told
 from service.domain.errors import ConfigError
 from service.providers.base import Callbacks
 from service.settings import Settings, keys_path, load, reach
+from service.signing import CallbackTokens
 from service.store import migrate
 from service.store.postgres import Postgres, database_ms
 from service.store.sqlite import lock_file
+from service.web.reach import process_of, question
 
 FINE, NOTE, WRONG = "fine", "note", "wrong"
 MENDED = (3, 51, 3)
@@ -53,7 +55,7 @@ class Check:
         return asdict(self)
 
 
-def examine(env: Mapping[str, str]) -> list[Check]:
+def examine(env: Mapping[str, str], self_call: bool = False) -> list[Check]:
     try:
         settings = load(env, make_keys=False)
     except ConfigError as error:
@@ -67,6 +69,7 @@ def examine(env: Mapping[str, str]) -> list[Check]:
         *_database(settings, running),
         *_keys(env, settings),
         _public_url(settings, desks),
+        *([_self_call(settings)] if self_call else []),
         *_providers(settings, desks),
         _disk(settings),
     ]
@@ -205,6 +208,29 @@ def _public_url(settings: Settings, desks: list[Desk]) -> Check:
     if not url.startswith("https"):
         return Check("public url", WRONG, f"{url} is plain HTTP", "callbacks carry their token in the path: put TLS before it")
     return Check("public url", FINE, url)
+
+
+def _self_call(settings: Settings) -> Check:
+    """The public URL and this machine's own address are asked the same signed question: one process has to answer both."""
+    tokens = CallbackTokens(settings.signing_keys, clock_ms)
+    advice = "a proxy or a tunnel has to pass /callbacks/ on to this service; look at CALLSHEET_PUBLIC_URL"
+    answered = []
+    for url in (settings.own_url, settings.public_url):
+        path, number = question(tokens)
+        try:
+            answer = httpx.get(f"{url}{path}", timeout=ANSWER_WITHIN_S, trust_env=not here(url))
+        except httpx.HTTPError as error:
+            return Check("self-call", WRONG, f"{url} did not answer: {type(error).__name__}", advice)
+        process = process_of(tokens, number, answer.content)
+        if process is None:
+            return Check(
+                "self-call", WRONG, f"{url} is answered by somebody without our signing keys ({answer.status_code})", advice
+            )
+        answered.append(process)
+    if answered[0] != answered[1]:
+        found = f"{settings.public_url} reaches another process with our keys; right if several share this database"
+        return Check("self-call", NOTE, found)
+    return Check("self-call", FINE, f"{settings.public_url} reaches this very process")
 
 
 def _private(host: str) -> bool:

@@ -76,11 +76,17 @@ def settings(out: Out) -> None:
     )
 
 
-def doctor(out: Out) -> int:
+def doctor(
+    out: Out,
+    public_url: Annotated[
+        bool,
+        typer.Option("--public-url", help="Prove with a signed self-call that the public URL reaches the running service."),
+    ] = False,
+) -> int:
     """Look for what is wrong, and say what to do about it. Changes nothing."""
     from service.cli.doctor import FINE, WRONG, examine
 
-    checks = examine(os.environ)
+    checks = examine(os.environ, public_url)
     marks = {FINE: "ok   ", WRONG: "WRONG"}
     lines = []
     for check in checks:

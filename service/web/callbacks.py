@@ -15,6 +15,7 @@ from service.domain.errors import Unavailable
 from service.flow.record import Arrival, record
 from service.parts import Parts
 from service.providers.registry import GATEWAYS
+from service.web.reach import ASKED, Reach
 from service.wire import BODY_LIMIT
 
 log = logging.getLogger("callsheet.callbacks")
@@ -47,10 +48,14 @@ class _Gone(Exception):
 class CallbackDoor:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._reach = Reach(parts.tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        proof: bytes | None = None
         try:
-            status = await self._answer(scope, receive)
+            provider, _, token = scope["path"][len(PATH) :].partition("/")
+            proof = self._reach.answer(token) if provider == ASKED else None
+            status = 200 if proof is not None else await self._answer(scope, receive, provider, token)
         except _Gone:
             return
         except Exception as error:
@@ -59,7 +64,8 @@ class CallbackDoor:
             status = 503
         if status != 200:
             self._parts.metrics.refused(str(status))
-        headers = [*_JSON, (b"content-length", str(len(_ANSWERS[status])).encode())]
+        body = proof if proof is not None else _ANSWERS[status]
+        headers = [*_JSON, (b"content-length", str(len(body)).encode())]
         if status == 503:
             headers.append((b"retry-after", b"1"))
         if status in (408, 413):
@@ -67,10 +73,9 @@ class CallbackDoor:
         if status == 405:
             headers.append((b"allow", b"POST"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": _ANSWERS[status]})
+        await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> int:
-        provider, _, token = scope["path"][len(PATH) :].partition("/")
+    async def _answer(self, scope: Scope, receive: Receive, provider: str, token: str) -> int:
         submission_id = self._parts.tokens.open(provider, token)
         gateway = GATEWAYS.get(provider)
         if submission_id is None or gateway is None:

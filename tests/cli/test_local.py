@@ -130,6 +130,18 @@ def test_the_doctor_finds_a_fresh_machine_in_order_and_leaves_it_so(env: dict[st
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_doctor_proves_that_the_public_url_reaches_this_very_process(service: Running) -> None:
+    env = service.env | {"PORT": service.url.rpartition(":")[2]}
+    shown = here(env, "doctor", "--public-url", "--json")
+    [check] = [c for c in json.loads(shown.stdout)["checks"] if c["name"] == "self-call"]
+    assert check["verdict"] == "fine", check
+    others = env | {"CALLSHEET_SIGNING_KEYS": "somebody-elses-signing-key-0123456789"}
+    shown = here(others, "doctor", "--public-url", "--json")
+    [check] = [c for c in json.loads(shown.stdout)["checks"] if c["name"] == "self-call"]
+    assert check["verdict"] == "wrong"
+    assert shown.exit_code == 1
+
+
 def test_the_doctor_asks_a_running_service_and_not_its_file(service: Running) -> None:
     found = checks(service.env, code=0)
     assert "held by a running process" in found["database"].found
