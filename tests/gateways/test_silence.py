@@ -1,6 +1,7 @@
 """Answers that get lost, and callbacks that come broken, early, late or often: one placement, and the truth in the end."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,33 @@ async def test_in_all_this_no_order_was_placed_twice(ground: Ground) -> None:
     stats = await ground.stats()
     assert stats["placed_twice"] == 0
     assert {s.provider for s in SUBJECTS} <= set(stats["placed"])
+
+
+async def test_a_hundred_orders_without_an_answer_are_placed_once_each_and_healed_or_flagged(ground: Ground) -> None:
+    """Over real HTTP: the gateway takes the order and closes the connection. With callbacks each is healed by its own; where
+    nobody calls back and nothing can be listed each is flagged. None is ever sent again."""
+    heard = next(s for s in CALLED if s.provider == "ark")
+    deaf = next(s for s in ASKED if s.provider == "agentsflare")
+    words = "[timeout:0.1] [delay:0.5]"
+    before = (await ground.stats())["placed_twice"]
+
+    turns = asyncio.Semaphore(20)  # the tests' own client loses its way with hundreds of requests at once
+
+    async def one(subject: Subject, number: int) -> dict[str, Any]:
+        async with turns:
+            return await ground.order(subject, f"cat {number} {words}")
+
+    async def end(task: dict[str, Any]) -> dict[str, Any]:
+        async with turns:
+            return await ground.until(task["id"], lambda t: t["ended_at"] is not None)
+
+    placed = await asyncio.gather(*(one(heard, n) for n in range(100)), *(one(deaf, n) for n in range(100)))
+    healed = await asyncio.gather(*(end(task) for task in placed[:100]))
+    assert {task["state"] for task in healed} == {"succeeded"}
+    assert len({task["remote_id"] for task in healed}) == 100
+    flagged = [await ground.task(task["id"]) for task in placed[100:]]
+    assert {(task["state"], task["reason"]) for task in flagged} == {("created", "unknown_outcome")}
+    paid = (await ground.http.get(f"{ground.outside}/sandbox/jobs")).json()["jobs"]
+    for subject in (heard, deaf):
+        assert len([job for job in paid if job["provider"] == subject.provider and words in job["prompt"]]) == 100
+    assert (await ground.stats())["placed_twice"] == before
