@@ -267,7 +267,9 @@ def _not_placed(task: Task, sub: Submission, news: News, now: int, terms: Terms,
         case Rejected(error):
             sub = sub._replace(outcome=Outcome.REJECTED, reason=error.code, answered_at=now)
             return _move(task, sub, State.FAILED, now, terms, jitter, error=error)
-        case Again(Rejected(error)):
+        case Again(Rejected(error)):  # that account is not asked again for this order
+            refused = f"{sub.provider}/{sub.account}"
+            task = task._replace(route=" ".join(key for key in task.route.split() if key != refused))
             return _again(task, sub, Outcome.REJECTED, error.code, now, now, error.code)
         case Again(NotSent(reason)):
             return _again(task, sub, Outcome.NOT_SENT, reason, now, now, "provider_unreachable")

@@ -24,6 +24,8 @@ OPERATOR_APP = "default"
 
 async def weigh(parts: Parts, key: Key, news: SubmitOutcome | Again) -> None:
     match news:
+        case Rejected() if news.blames_account:
+            return  # no proof that the account works, and perhaps about this order's model alone
         case Accepted() | Rejected():
             if parts.accounts.breakers.get(key, Breaker()) == Breaker():
                 return  # nothing to mend, and nothing to write on the usual way

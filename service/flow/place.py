@@ -90,8 +90,9 @@ async def send(parts: Parts, placement: Placement) -> SubmitOutcome | Again:
     )
     news: SubmitOutcome | Again = outcome
     elsewhere = submission.number < len(_configured(parts, placement.task))
+    others = [key for key in _configured(parts, placement.task) if key != (submission.provider, submission.account)]
     match outcome:
-        case Rejected() if outcome.blames_account and elsewhere:
+        case Rejected() if outcome.blames_account and others:
             news = Again(outcome)
         case NotSent() | Busy() if elsewhere:
             news = Again(outcome)

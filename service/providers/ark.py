@@ -168,7 +168,7 @@ FACTS = Facts(
         "whether a cancellation is called back: we record the cancel ourselves",
         "the code of the 404 for a task it does not know: any 404 is taken for that, and one alone means nothing",
         "Retry-After on 429: honoured when it is there",
-        "how long an address its list takes: we name 100 tasks in one question, not 500",
+        "how long an address its list takes: 500 tasks in one question make 20 KB; what it refuses is asked again later",
         "whether a field or a --flag in the prompt wins: an order in which they differ is refused",
         "the list's order: taken as newest first when we look for an order whose answer got lost",
     ),

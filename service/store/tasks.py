@@ -25,10 +25,7 @@ from service.store.tables import TABLES
 _task, _submission, _order, _label, _key = (
     TABLES[n] for n in ("task", "submission", "task_order", "task_label", "idempotency")
 )
-_FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "flags", "created_at", "deadline_at"} | {
-    "route",
-    "rank",
-}
+_FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "flags", "created_at", "deadline_at", "rank"}
 """Of a task: written once, with its order."""
 _SAVE_TASK = Statement(
     lambda _: (

@@ -277,3 +277,19 @@ async def test_the_health_of_a_provider_counts_what_happened(engine: Engine) -> 
         assert health["polls_saved"] > 30
         metrics = (await world.api("GET", "/metrics")).text
         assert 'callsheet_account_events_total{account="default",provider="ark",what="callbacks_missed"} 1.0' in metrics
+
+
+async def test_orders_wait_for_a_full_account_when_the_other_one_refuses_all_of_them(engine: Engine) -> None:
+    refused = {"error": {"code": "AuthenticationError", "message": "the API key is invalid"}}
+    good = Desk(Account("ark", "good", ARK, "k"), GATEWAYS["ark"], caps=Caps(1, 600))
+    bad = Desk(Account("ark", "bad", "http://bad.test/api/v3", "k"), GATEWAYS["ark"])
+    async with World(engine, desks=[good, bad]) as world:
+        world.hosts["bad.test"] = lambda _: httpx.Response(401, json=refused)
+        orders = [await world.order(f"number {n}") for n in range(4)]
+        for _ in range(12):
+            await world.send()
+            for job in list(world.jobs.values()):
+                if job.status == "queued":
+                    await world.callback("succeeded", job)
+            world.silence(minutes=1)
+        assert {str((await world.task(o.task.id)).state) for o in orders if o.task is not None} == {"succeeded"}
