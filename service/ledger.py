@@ -5,7 +5,7 @@ the last seconds before a crash, and nothing else depends on them. Absent on pur
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from service.domain.advance import Source
 from service.domain.learning import bucket
@@ -21,15 +21,15 @@ HEALERS = {Source.CALLBACK: "callback", Source.POLL: "list", Source.OPERATOR: "o
 
 
 class Ledger:
-    def __init__(self, counted: Callable[[str, str, str, int], None] = lambda *_: None) -> None:
-        """`counted` hears of every count at once."""
-        self._counted = counted
+    def __init__(self) -> None:
+        self.totals: Counter[tuple[str, str, str]] = Counter()
+        """By provider, account and what; since the process began."""
         self._tallies: Counter[tuple[str, str, str]] = Counter()
         self._samples: Counter[tuple[str, str, str, int]] = Counter()
 
     def add(self, provider: str, account: str, what: str, count: int = 1) -> None:
         self._tallies[provider, account, what] += count
-        self._counted(provider, account, what, count)
+        self.totals[provider, account, what] += count
 
     def moved(self, before: Task, after: Task, source: Source, at: int | None, expected: bool) -> None:
         """One transition. `at`: when it happened by the provider's own word; None: just now. `expected`: this is news that the

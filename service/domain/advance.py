@@ -218,7 +218,8 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
             task = task._replace(missing=0, missing_at=None)  # it knows the task after all
             if source is Source.POLL:
                 return replace(_no_news(task, sub, source, now, terms, jitter), verdict=verdict)
-            return Step(_armed(task._replace(news_at=now, asks=0), now, terms, jitter), sub, verdict)
+            at = _armed_at(task, task.state, now, terms, jitter)
+            return Step(task._replace(news_at=now, asks=0, poll_at=at), sub, verdict)
 
 
 def _move(
@@ -237,13 +238,15 @@ def _move(
         return Step(task, sub, verdict)
     settled = to in SETTLED
     made_at = now if report is None or report.updated_at is None else min(report.updated_at, now)
-    expires_at = rfc3339(max(made_at, now - DAY_MS) + terms.video_lives_s * 1_000)
-    result = report.result if report is not None else None
+    result = None
+    if report is not None and report.result is not None:
+        expires_at = rfc3339(max(made_at, now - DAY_MS) + terms.video_lives_s * 1_000)
+        result = _json(report.result.as_dict(expires_at))
     moved = task._replace(
         state=to,
         reason=reason if error is None else error.code,
         sequence=task.sequence + 1,
-        result=None if result is None else _json(result.as_dict(expires_at)),
+        result=result,
         tokens=None if report is None else report.tokens,
         error=None if error is None else _json(error.as_dict()),
         updated_at=now,
@@ -251,12 +254,12 @@ def _move(
         started_at=max(made_at, task.created_at) if to is State.RUNNING else task.started_at,
         ended_at=now if settled else None,
         place_at=None,
-        poll_at=None if settled else task.poll_at,
+        poll_at=_armed_at(task, to, now, terms, jitter),
         asks=0,
         missing=0,
         missing_at=None,
     )
-    return Step(_armed(moved, now, terms, jitter), sub, verdict, moved=True)
+    return Step(moved, sub, verdict, moved=True)
 
 
 def _not_placed(task: Task, sub: Submission, news: News, now: int, terms: Terms, jitter: float) -> Step:
@@ -361,14 +364,15 @@ def _due(task: Task, now: int) -> Task:
     return task._replace(poll_at=now, asks=max(1, task.asks))
 
 
-def _armed(task: Task, now: int, terms: Terms, jitter: float) -> Task:
-    """Expecting news. Only ever brought forward here: the reconciler pushes it back when it pops a task that had news,
-    so that a callback does not have to touch the index."""
-    if task.state in SETTLED or task.submission_id is None:
-        return task
-    at = ask_at(terms.pace, task.state, task.news_at, 0, now, jitter)
-    return task if task.poll_at is not None and task.poll_at <= at else task._replace(poll_at=at)
+def _armed_at(task: Task, state: State, now: int, terms: Terms, jitter: float) -> int | None:
+    """When to ask a task that is in this state, and had news just now. Only ever brought forward here: the reconciler pushes
+    it back when it pops a task that had news, so that a callback does not have to touch the index."""
+    if state in SETTLED:
+        return None
+    if task.submission_id is None:
+        return task.poll_at
+    at = ask_at(terms.pace, state, now, 0, now, jitter)
+    return at if task.poll_at is None else min(task.poll_at, at)
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -102,7 +102,7 @@ def view(task: Task, public_url: str, raw: Callable[[str], Any]) -> dict[str, An
     return {
         "id": name,
         "object": "task",
-        "state": str(task.state),
+        "state": task.state.value,
         "reason": task.reason,
         "sequence": task.sequence,
         "model": task.model,

@@ -1,9 +1,8 @@
 """Write down what happened, together with one delivery for each subscription that wants to know; in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -13,11 +12,11 @@ from service.domain.turn import BREAKER_FAILURES
 from service.parts import Parts
 from service.store import deliveries, journal, lanes
 from service.store.database import Tx
+from service.store.deliveries import Interested
 from service.store.rows import current_xact
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(NamedTuple):
     """A transition of a task, or an operational event."""
 
     app_id: str
@@ -41,30 +40,30 @@ def announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> list[list
     if not happenings:
         return []
     xact = current_xact(tx)
-    subscriptions = deliveries.interested(tx, {h.app_id for h in happenings}, {h.task_id for h in happenings if h.task_id})
+    of_app, of_task = _listeners(tx, parts, happenings)
     room = parts.courier.room()
-    events: list[dict[str, Any]] = []
-    rows: list[dict[str, Any]] = []
+    events: list[tuple[Any, ...]] = []
+    rows: list[tuple[Any, ...]] = []
     in_hand: list[list[Due]] = []
     earliest: dict[int, int] = {}
     for h in happenings:
         event_id = tx.ids.new()
         events.append(_event_row(tx, h, event_id, xact))
         mine: list[Due] = []
-        for sub in subscriptions:
+        for sub, at_once in (*of_app.get(h.app_id, ()), *of_task.get(h.task_id, ())):
             if not concerns(sub, h):
                 continue
-            leased = room > 0 and _at_once(parts, sub, tx.now)
+            leased = at_once and room > 0
             room -= leased
             due_at = tx.now + LEASE_MS if leased else tx.now
-            row = _delivery_row(tx, h, event_id, sub, due_at, leased)
-            rows.append(row)
-            if _looked_into_too_late(sub, due_at):
-                earliest[sub.id] = min(due_at, earliest.get(sub.id, due_at))
+            delivery_id = tx.ids.new()
+            rows.append(_delivery_row(tx, delivery_id, event_id, sub, due_at, leased))
+            if due_at < earliest.get(sub.id, due_at + 1) and _looked_into_too_late(sub, due_at):
+                earliest[sub.id] = due_at
             if leased:
                 mine.append(
                     Due(
-                        id=row["id"],
+                        id=delivery_id,
                         app_id=h.app_id,
                         subscription_id=sub.id,
                         version=sub.version,
@@ -85,7 +84,24 @@ def announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> list[list
     return in_hand
 
 
-def _at_once(parts: Parts, sub: Any, now: int) -> bool:
+Listeners = dict[Any, list[tuple[Interested, bool]]]
+"""Subscriptions by what they listen to, each with whether it may be told at once."""
+
+
+def _listeners(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> tuple[Listeners, Listeners]:
+    of_app: Listeners = {}
+    of_task: Listeners = {}
+    apps, named = {h.app_id for h in happenings}, {h.task_id for h in happenings if h.task_id is not None}
+    for sub in deliveries.interested(tx, apps, named):
+        at_once = _at_once(parts, sub, tx.now)
+        if sub.task_id is None:
+            of_app.setdefault(sub.app_id, []).append((sub, at_once))
+        else:
+            of_task.setdefault(sub.task_id, []).append((sub, at_once))
+    return of_app, of_task
+
+
+def _at_once(parts: Parts, sub: Interested, now: int) -> bool:
     """It may be sent by this process without waiting for a turn: nothing has to be counted or held back."""
     return (
         sub.status == "active"
@@ -97,7 +113,7 @@ def _at_once(parts: Parts, sub: Any, now: int) -> bool:
     )
 
 
-def _looked_into_too_late(sub: Any, due_at: int) -> bool:
+def _looked_into_too_late(sub: Interested, due_at: int) -> bool:
     """Its lane has to be told. Mostly it has not: a busy lane is about to be looked into anyway."""
     if sub.status != "active":
         return False
@@ -105,56 +121,39 @@ def _looked_into_too_late(sub: Any, due_at: int) -> bool:
     return sub.due_at is None or (sub.due_at > open_at and sub.failures < BREAKER_FAILURES)
 
 
-def _event_row(tx: Tx, h: Happening, event_id: int, xact: int) -> dict[str, Any]:
-    return {
-        "id": event_id,
-        "xact": xact,
-        "app_id": h.app_id,
-        "task_id": h.task_id,
-        "sequence": h.sequence,
-        "type": h.type,
-        "state": h.state,
-        "previous": h.previous,
-        "source": h.source,
-        "at": tx.now,
-        "body": h.body,
-    }
+def _event_row(tx: Tx, h: Happening, event_id: int, xact: int) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return event_id, xact, h.app_id, h.task_id, h.sequence, h.type, h.state, h.previous, h.source, tx.now, h.body
 
 
-def _delivery_row(tx: Tx, h: Happening, event_id: int, sub: Any, due_at: int, leased: bool) -> dict[str, Any]:
-    """What is told to a paused subscription waits in its lane; what would have been told to a disabled one is kept."""
-    skipped = sub.status == "disabled"
-    return {
-        "id": tx.ids.new(),
-        "app_id": h.app_id,
-        "event_id": event_id,
-        "subscription_id": sub.id,
-        "state": "skipped" if skipped else "pending",
-        "attempts": 0,
-        "spent": 0,
-        "fence": int(leased),
-        "hurried": False,
-        "due_at": None if skipped else due_at,
-        "created_at": tx.now,
-        "ended_at": tx.now if skipped else None,
-    }
+def _delivery_row(tx: Tx, delivery_id: int, event_id: int, sub: Interested, due_at: int, leased: bool) -> tuple[Any, ...]:
+    """In the order of the table's columns: names, state, attempts, spent, fence, hurried, and three instants. What is told to
+    a paused subscription waits in its lane; what would have been told to a disabled one is kept."""
+    names = (delivery_id, sub.app_id, event_id, sub.id)
+    if sub.status == "disabled":
+        return *names, "skipped", 0, 0, 0, False, None, tx.now, tx.now
+    return *names, "pending", 0, 0, int(leased), False, due_at, tx.now, None
 
 
-def concerns(sub: Any, h: Happening) -> bool:
-    if sub.app_id != h.app_id or (sub.task_id is not None and sub.task_id != h.task_id):
-        return False
+def concerns(sub: Interested, h: Happening) -> bool:
+    """Of a subscription that listens to this app, or to this task."""
     if h.only is not None:
-        return bool(sub.id == h.only)
-    patterns, chosen = _interest(sub.events, sub.filter)
-    return wants(patterns, h.type) and (chosen is None or passes(chosen, h.model, h.provider, _labels(h.metadata)))
+        return sub.id == h.only
+    if sub.app_id != h.app_id or not _wants(sub.events, h.type):
+        return False
+    chosen = _filter(sub.filter)
+    return chosen is None or passes(chosen, h.model, h.provider, _labels(h.metadata))
 
 
 @lru_cache(10_000)
-def _interest(events: str, chosen: str) -> tuple[Sequence[str], Filter | None]:
+def _wants(events: str, event: str) -> bool:
+    return wants(orjson.loads(events), event)
+
+
+@lru_cache(10_000)
+def _filter(chosen: str) -> Filter | None:
     raw = orjson.loads(chosen)
-    if not raw:
-        return tuple(orjson.loads(events)), None
-    return tuple(orjson.loads(events)), Filter(raw.get("model", ()), raw.get("provider", ()), raw.get("metadata", {}))
+    return Filter(raw.get("model", ()), raw.get("provider", ()), raw.get("metadata", {})) if raw else None
 
 
 @lru_cache(1_000)

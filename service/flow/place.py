@@ -157,7 +157,7 @@ def _start_waiting(tx: Tx, parts: Parts, limit: int) -> tuple[list[Placement], l
         begun, submission = start(tx, found[task_id][1], parts.accounts.desks[key])
         started.append(Placement(begun, submission, bodies[task_id]))
         probe(tx, parts, key)
-    tasks.save(tx, [p.task for p in started], [])
+    tasks.save(tx, [(found[p.task.id][1], p.task) for p in started], [])
     tasks.add_submissions(tx, [p.submission for p in started])
     return started, ran_out
 

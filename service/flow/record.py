@@ -6,8 +6,7 @@ and receipts, states, transitions and deliveries are written together. Only then
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -31,8 +30,7 @@ RECEIPTS_KEPT = 200
 """Of one task. A provider that repeats itself 100,000 times may not fill the disk; what changes the task is always kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """One piece of news about a submission, or, before there is one, about a task."""
 
     news: News
@@ -43,8 +41,7 @@ class Arrival:
     """As it arrived."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     task: Task | None
     """None: there is no such submission (any more)."""
     verdict: str
@@ -55,8 +52,8 @@ class Recorded:
     in_hand: Sequence[Due] = ()
 
 
-async def record(parts: Parts, arrival: Arrival) -> Recorded:
-    recorded: Recorded = await parts.db.group(record_all, parts, arrival)
+async def record(parts: Parts, arrival: Arrival, within_s: float | None = None) -> Recorded:
+    recorded: Recorded = await parts.db.group(record_all, parts, arrival, within_s)
     task = recorded.task
     if task is None:
         return recorded
@@ -64,7 +61,7 @@ async def record(parts: Parts, arrival: Arrival) -> Recorded:
     _count(parts, arrival, recorded)
     if recorded.moved or arrival.source is Source.SUBMIT:
         parts.watch.changed(task.id, task)
-    if recorded.moved:
+    if recorded.moved and log.isEnabledFor(logging.INFO):
         log.info(
             "task.moved",
             extra={
@@ -104,15 +101,15 @@ def _count(parts: Parts, arrival: Arrival, recorded: Recorded) -> None:
 
 
 def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Recorded]:
-    now_tasks, now_subs = tasks.lock(
+    locked, now_subs = tasks.lock(
         tx,
         {a.task_id for a in arrivals if a.task_id is not None},
         list({a.submission_id for a in arrivals if a.submission_id is not None}),
     )
+    now_tasks = dict(locked)
     happenings: list[Happening] = []
     owners: list[int] = []
-    receipts: list[dict[str, Any]] = []
-    bodies: list[dict[str, Any]] = []
+    receipts: list[tuple[Any, ...]] = []
     words: list[tuple[int, tuple[str, str], Happening]] = []
     answers: list[Recorded] = []
     changed: set[int] = set()
@@ -144,10 +141,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         if sub is not None and _worth_keeping(arrival, made) and (after.receipts < RECEIPTS_KEPT or made.moved):
             if not made.moved:
                 after = after._replace(receipts=after.receipts + 1)
-            receipt_id = tx.ids.new()
-            receipts.append(_receipt(receipt_id, tx.now, after, sub.id, provider, arrival, verdict))
-            if arrival.body is not None:
-                bodies.append({"receipt_id": receipt_id, "body": arrival.body})
+            receipts.append(_receipt(tx, after, sub, arrival, verdict))
         now_tasks[task.id] = after
         if made.submission is not None and made.submission is not sub:
             now_subs[made.submission.id] = made.submission
@@ -162,18 +156,20 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
                 fresh.discard(word)
                 happenings.append(alert)
                 owners.append(index)
-    tasks.save(tx, list(now_tasks.values()), [sub for sub in now_subs.values() if sub.id in changed])
-    journal.add_receipts(tx, receipts, bodies)
+    tasks.save(
+        tx, [(locked[i], now) for i, now in now_tasks.items() if now is not locked[i]], [now_subs[i] for i in sorted(changed)]
+    )
+    journal.add_receipts(tx, receipts)
     for index, in_hand in zip(owners, announce(tx, parts, happenings), strict=True):
         if in_hand:
             told = answers[index]
-            answers[index] = replace(told, in_hand=[*told.in_hand, *in_hand])
+            answers[index] = told._replace(in_hand=[*told.in_hand, *in_hand])
     return answers
 
 
 def _verdict(news: News, made: Step) -> str:
     if made.verdict is not None:
-        return str(made.verdict)
+        return made.verdict.value
     match news:
         case Report():
             return "unknown_status"
@@ -194,33 +190,33 @@ def _worth_keeping(arrival: Arrival, made: Step) -> bool:
             return False
 
 
-def _receipt(
-    receipt_id: int, now: int, task: Task, sub_id: int, provider: str, arrival: Arrival, verdict: str
-) -> dict[str, Any]:
-    return {
-        "id": receipt_id,
-        "app_id": task.app_id,
-        "task_id": task.id,
-        "submission_id": sub_id,
-        "provider": provider,
-        "source": str(arrival.source),
-        "verdict": verdict,
-        "word": arrival.news.word[:100] if isinstance(arrival.news, Report) else None,
-        "at": now,
-    }
+def _receipt(tx: Tx, task: Task, sub: Submission, arrival: Arrival, verdict: str) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        tx.ids.new(),
+        task.app_id,
+        task.id,
+        sub.id,
+        sub.provider,
+        arrival.source.value,
+        verdict,
+        arrival.news.word[:100] if isinstance(arrival.news, Report) else None,
+        tx.now,
+        arrival.body,
+    )
 
 
 def _transition(parts: Parts, made: Step, before: Task, source: Source) -> Happening:
     task = made.task
     return Happening(
         app_id=task.app_id,
-        type=f"task.{task.state}",
-        source=str(source),
+        type=f"task.{task.state.value}",
+        source=source.value,
         body=orjson.dumps(notice(task, before.state, parts.public_url, fragment)),
         task_id=task.id,
         sequence=task.sequence,
-        state=str(task.state),
-        previous=str(before.state),
+        state=task.state.value,
+        previous=before.state.value,
         model=task.model,
         provider=task.provider,
         metadata=task.metadata,

@@ -41,36 +41,49 @@ def state_of(word: str) -> State | None:
 
 
 def report(raw: object, words: Words) -> Report | Unreadable:
-    match raw:
-        case {"id": task_id, "status": status, **rest}:
-            remote_id, word = read.remote_id(task_id), read.words(status)
-        case _:
-            return Unreadable("not a task: no id or no status")
+    # Nearly every callback comes through here: plain look-ups, since a mapping pattern copies what it is matched against.
+    if not isinstance(raw, dict) or "id" not in raw or "status" not in raw:
+        return Unreadable("not a task: no id or no status")
+    remote_id, word = read.remote_id(raw["id"]), status_word(raw["status"])
     if remote_id is None or word is None:
         return Unreadable("the id or the status of the task is not usable")
-    known: dict[str, Any] = {"word": word, "remote_id": remote_id, "updated_at": read.instant(rest.get("updated_at"))}
-    match state_of(word), rest:
-        case State.SUCCEEDED, {"content": {"video_url": url, **content}} if video := read.address(url):
-            result = Result(
-                video,
-                last_frame_url=read.address(content.get("last_frame_url")),
-                seed=read.whole(rest.get("seed"), least=-1),
-                resolution=read.words(rest.get("resolution")),
-                ratio=read.words(rest.get("ratio")),
-                duration=read.seconds(rest.get("duration")),
-            )
-            return Report(State.SUCCEEDED, result=result, tokens=tokens(rest.get("usage")), **known)
-        case State.SUCCEEDED, _:
-            # Ark empties `content` a day after the success, when the address has died; before that it is a broken body.
-            return Unreadable("succeeded without the address of a video")
-        case State.FAILED, _:
-            return Report(State.FAILED, error=task_error(rest.get("error"), words), **known)
-        case State.EXPIRED, _:
-            return Report(State.EXPIRED, error=EXPIRED, **known)
-        case State.CANCELLED, _:
-            return Report(State.CANCELLED, error=CANCELLED, **known)
-        case state, _:
-            return Report(state, **known)
+    at = read.instant(raw.get("updated_at"))
+    match state_of(word):
+        case State.SUCCEEDED:
+            result = video(raw)
+            if result is None:
+                # Ark empties `content` a day after the success, when the address has died; before that it is a broken body.
+                return Unreadable("succeeded without the address of a video")
+            return Report(State.SUCCEEDED, word, remote_id, result, tokens(raw.get("usage")), None, at)
+        case State.FAILED:
+            return Report(State.FAILED, word, remote_id, error=task_error(raw.get("error"), words), updated_at=at)
+        case State.EXPIRED:
+            return Report(State.EXPIRED, word, remote_id, error=EXPIRED, updated_at=at)
+        case State.CANCELLED:
+            return Report(State.CANCELLED, word, remote_id, error=CANCELLED, updated_at=at)
+        case state:
+            return Report(state, word, remote_id, updated_at=at)
+
+
+def status_word(value: object) -> str | None:
+    return value if isinstance(value, str) and value in STATES else read.words(value)
+
+
+def video(raw: dict[str, Any]) -> Result | None:
+    content = raw.get("content")
+    if not isinstance(content, dict):
+        return None
+    url = read.address(content.get("video_url"))
+    if url is None:
+        return None
+    return Result(
+        url,
+        last_frame_url=read.address(content.get("last_frame_url")),
+        seed=read.whole(raw.get("seed"), least=-1),
+        resolution=read.words(raw.get("resolution")),
+        ratio=read.words(raw.get("ratio")),
+        duration=read.seconds(raw.get("duration")),
+    )
 
 
 def tokens(usage: object) -> int | None:

@@ -59,7 +59,7 @@ def address(value: object) -> str | None:
     """Only what a person can open: http and https. Nothing is trimmed or repaired, a signature may depend on it."""
     if not isinstance(value, str) or len(value) > ADDRESS_LIMIT or not _ADDRESS.fullmatch(value):
         return None
-    return value if clean(value, ADDRESS_LIMIT) == value else None
+    return value if value.isascii() or clean(value, ADDRESS_LIMIT) == value else None
 
 
 def whole(value: object, least: int = 0) -> int | None:

@@ -5,13 +5,15 @@ costs more than the database. Here the driver gets the finished text. Values hav
 int, str, bytes, bool, None; for a set of names use `Among`.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import orjson
 from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, String, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 
 
 def among(postgres: bool, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -33,8 +35,6 @@ class Statement:
 
     def __init__(self, build: Callable[[bool], Any]) -> None:
         self._build = build
-        self._places: dict[str, Sequence[str]] = {}
-        self._attributes: dict[str, Callable[[Any], Any]] = {}
         self._compiled: dict[str, tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] = {}
 
     def one(self, sql: Connection, **values: Any) -> Sequence[Any]:
@@ -47,27 +47,50 @@ class Statement:
         """Run for each row, in one exchange."""
         if rows:
             text, order = self._for(sql)
-            sql.exec_driver_sql(text, [order(row) for row in rows])
+            each(sql, text, [order(row) for row in rows])
 
-    def objects(self, sql: Connection, rows: Sequence[Any]) -> None:
-        """As `many`, with the binds named after the attributes, behind an underscore."""
-        if rows:
-            text, _ = self._for(sql)
-            engine = sql.dialect.name
-            get = self._attributes.get(engine)
-            if get is None:
-                get = self._attributes[engine] = attrgetter(*(place[1:] for place in self._places[engine]))
-            sql.exec_driver_sql(text, list(map(get, rows)))
+    def plain(self, sql: Connection, **values: Any) -> Sequence[Any]:
+        """As `one`, with rows that have places only and no names."""
+        text, order = self._for(sql)
+        if sql.dialect.name != "sqlite":
+            return sql.exec_driver_sql(text, order(values)).all()
+        try:
+            found: list[Any] = _driver(sql).execute(text, order(values)).fetchall()
+        except sqlite3.Error as error:
+            raise _wrapped(sql, text, error) from error
+        return found
 
     def _for(self, sql: Connection) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
         found = self._compiled.get(sql.dialect.name)
         if found is None:
             statement: Executable = self._build(sql.dialect.name == "postgresql")
             compiled = statement.compile(dialect=sql.dialect)  # type: ignore[attr-defined]
-            places = self._places[sql.dialect.name] = tuple(compiled.positiontup or ())
+            places = tuple(compiled.positiontup or ())
             fixed = {k: v for k, v in compiled.params.items() if v is not None and k in places}
             found = self._compiled[sql.dialect.name] = (str(compiled), _picker(places, fixed))
         return found
+
+
+def each(sql: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """One statement for many rows. On SQLite straight to the driver: what lies between costs as much as forty rows."""
+    if sql.dialect.name != "sqlite":
+        sql.exec_driver_sql(text, list(rows))
+        return
+    try:
+        _driver(sql).executemany(text, rows)
+    except sqlite3.Error as error:
+        raise _wrapped(sql, text, error) from error
+
+
+def _driver(sql: Connection) -> sqlite3.Connection:
+    connection = sql.connection.dbapi_connection
+    assert isinstance(connection, sqlite3.Connection)
+    return connection
+
+
+def _wrapped(sql: Connection, text: str, error: sqlite3.Error) -> BaseException:
+    """As everybody else's errors look."""
+    return DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True, dialect=sql.dialect)
 
 
 def _picker(places: Sequence[str], fixed: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

@@ -40,8 +40,9 @@ class Database(Protocol):
 
     ids: Ids
 
-    async def group(self, verb: Verb, context: Any, item: Any) -> Any:
-        """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable."""
+    async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
+        """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable. `Unavailable`
+        when that was not within so many seconds: it may be stored all the same."""
         ...
 
     async def write(self, act: Callable[[Tx], Answer]) -> Answer:

@@ -1,11 +1,12 @@
 """Subscriptions and the promises made to them: deliveries, leased by `due_at`, fenced, settled with their attempts."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, select, text, update
 
 from service.store import compiled, lanes
+from service.store.bulk import Insert
 from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import among, insert
@@ -27,10 +28,24 @@ def add_subscriptions(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     lanes.add_paces(tx, {row["pace_id"] for row in rows if row.get("pace_id") is not None})
 
 
-_INTEREST = (
-    *(_sub.c[n] for n in ("id", "app_id", "task_id", "channel", "events", "filter", "rate", "status", "version")),
-    *(_lane.c[n] for n in ("due_at", "failures", "held_until")),
-)
+class Interested(NamedTuple):
+    """A subscription as far as it matters when something happens, and how its lane is."""
+
+    id: int
+    app_id: str
+    task_id: int | None
+    channel: str
+    events: str
+    filter: str
+    rate: int | None
+    status: str
+    version: int
+    due_at: int | None
+    failures: int
+    held_until: int
+
+
+_INTEREST = [(_lane if name in ("due_at", "failures", "held_until") else _sub).c[name] for name in Interested._fields]
 _INTERESTED = select(*_INTEREST).select_from(_sub.join(_lane, _lane.c.id == _sub.c.id))
 _OF_APPS = Statement(
     lambda pg: _INTERESTED.where(
@@ -44,11 +59,11 @@ _OF_TASKS = Statement(
 )
 
 
-def interested(tx: Tx, app_ids: Iterable[str], task_ids: Iterable[int]) -> list[Any]:
+def interested(tx: Tx, app_ids: Iterable[str], task_ids: Iterable[int]) -> list[Interested]:
     """Every living subscription of these apps, and those of these single tasks."""
-    apps = _OF_APPS.one(tx.sql, apps=compiled.names(tx.postgres, set(app_ids)))
-    tasks = _OF_TASKS.one(tx.sql, tasks=compiled.names(tx.postgres, set(task_ids)))
-    return [*apps, *tasks]
+    apps = _OF_APPS.plain(tx.sql, apps=compiled.names(tx.postgres, app_ids))
+    tasks = _OF_TASKS.plain(tx.sql, tasks=compiled.names(tx.postgres, task_ids))
+    return [Interested._make(row) for row in (*apps, *tasks)]
 
 
 def subscription(sql: Connection, app_id: str | None, subscription_id: int) -> Row[Any] | None:
@@ -86,8 +101,12 @@ def publics(sql: Connection, app_id: str, most: int) -> list[str]:
 # --- deliveries ---
 
 
-def add_deliveries(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
-    insert(tx, "delivery", rows)
+_ADD_DELIVERIES = Insert("delivery")
+
+
+def add_deliveries(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Each in the order of the table's columns."""
+    _ADD_DELIVERIES.rows(tx.sql, rows)
 
 
 _DUE = (

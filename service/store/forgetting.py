@@ -12,7 +12,7 @@ from service.store.database import Tx
 from service.store.rows import among
 from service.store.tables import TABLES
 
-_task, _order, _label, _submission, _receipt, _body, _event, _delivery, _attempt, _sub, _lane = (
+_task, _order, _label, _submission, _receipt, _event, _delivery, _attempt, _sub, _lane = (
     TABLES[n]
     for n in (
         "task",
@@ -20,7 +20,6 @@ _task, _order, _label, _submission, _receipt, _body, _event, _delivery, _attempt
         "task_label",
         "submission",
         "receipt",
-        "receipt_body",
         "event",
         "delivery",
         "attempt",
@@ -65,8 +64,7 @@ def forget(tx: Tx, task_ids: Sequence[int]) -> None:
     for table in (_order, _label):
         tx.sql.execute(delete(table).where(among(tx.postgres, table.c.task_id, task_ids)))
     tx.sql.execute(update(_submission).where(among(tx.postgres, _submission.c.task_id, task_ids)).values(reason=None))
-    receipts = select(_receipt.c.id).where(among(tx.postgres, _receipt.c.task_id, task_ids))
-    tx.sql.execute(delete(_body).where(_body.c.receipt_id.in_(receipts)))
+    tx.sql.execute(update(_receipt).where(among(tx.postgres, _receipt.c.task_id, task_ids)).values(body=None))
     _forget_notices(tx, task_ids)
     _forget_addresses(tx, task_ids)
 

@@ -39,12 +39,15 @@ class Group:
         self._wake = asyncio.Event()
         self._runners: list[asyncio.Task[None]] = []
         self._closing = False
+        self._hurried: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
         return len(self._queue)
 
-    async def do(self, verb: Verb, context: Any, item: Any) -> Any:
+    async def do(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
+        """With `within_s`, `Unavailable` when there is no answer by then; whether it is stored is not known."""
         if self._closing:
             raise Unavailable("the service is stopping")
         if len(self._queue) >= self._queue_limit:
@@ -52,7 +55,28 @@ class Group:
         op = Op(verb, context, item, asyncio.get_running_loop().create_future())
         self._queue.append(op)
         self._wake.set()
+        if within_s is not None:
+            self._hurry(op.done, within_s)
         return await op.done
+
+    def _hurry(self, done: asyncio.Future[Any], within_s: float) -> None:
+        """One timer for all: whoever asks for a bound asks for the same, so they run out in order of arrival."""
+        while self._hurried and self._hurried[0][1].done():
+            self._hurried.popleft()
+        loop = asyncio.get_running_loop()
+        self._hurried.append((loop.time() + within_s, done))
+        if self._timer is None:
+            self._timer = loop.call_later(within_s, self._give_up)
+
+    def _give_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._hurried and (self._hurried[0][1].done() or self._hurried[0][0] <= loop.time()):
+            _, done = self._hurried.popleft()
+            if not done.done():
+                done.set_exception(Unavailable("the database takes too long"))
+        if self._hurried:
+            self._timer = loop.call_at(self._hurried[0][0], self._give_up)
 
     def start(self) -> None:
         self._runners = [asyncio.create_task(self._run(commit), name="group commit") for commit in self._commits]
@@ -62,6 +86,8 @@ class Group:
         self._closing = True
         self._wake.set()
         await asyncio.gather(*self._runners)
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def _run(self, commit: Commit) -> None:
         while True:
@@ -102,11 +128,11 @@ class Group:
 
 def run_batch(tx: Tx, batch: Sequence[Op]) -> list[Any]:
     """All operations of a kind in one call; the kinds in one fixed order, so that two batches never lock crosswise."""
-    kinds: dict[tuple[str, int, Verb], list[int]] = {}
+    kinds: dict[tuple[Verb, int], list[int]] = {}
     for index, op in enumerate(batch):
-        kinds.setdefault((op.verb.__qualname__, id(op.context), op.verb), []).append(index)
+        kinds.setdefault((op.verb, id(op.context)), []).append(index)
     answers: list[Any] = [None] * len(batch)
-    for (_, _, verb), indexes in sorted(kinds.items(), key=lambda kind: kind[0][:2]):
+    for (verb, _), indexes in sorted(kinds.items(), key=lambda kind: (kind[0][0].__qualname__, kind[0][1])):
         context = batch[indexes[0]].context
         found = verb(tx, context, [batch[i].item for i in indexes])
         for index, answer in zip(indexes, found, strict=True):

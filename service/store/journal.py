@@ -5,20 +5,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text, tuple_
 
+from service.store.bulk import Insert
 from service.store.database import Tx
-from service.store.rows import insert, insert_new
+from service.store.rows import insert_new
 from service.store.tables import TABLES
 
-_receipt, _body, _event, _word, _poll = (TABLES[n] for n in ("receipt", "receipt_body", "event", "seen_word", "task"))
+_receipt, _event, _word = (TABLES[n] for n in ("receipt", "event", "seen_word"))
+_ADD_RECEIPTS, _ADD_EVENTS = Insert("receipt"), Insert("event")
 
 
-def add_receipts(tx: Tx, receipts: Sequence[dict[str, Any]], bodies: Sequence[dict[str, Any]]) -> None:
-    insert(tx, "receipt", receipts)
-    insert(tx, "receipt_body", bodies)
+def add_receipts(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Each in the order of the table's columns."""
+    _ADD_RECEIPTS.rows(tx.sql, rows)
 
 
-def add_events(tx: Tx, events: Sequence[dict[str, Any]]) -> None:
-    insert(tx, "event", events)
+def add_events(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Likewise."""
+    _ADD_EVENTS.rows(tx.sql, rows)
 
 
 def new_words(tx: Tx, words: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -33,12 +36,7 @@ def new_words(tx: Tx, words: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
 
 
 def receipts(sql: Connection, app_id: str, task_id: int) -> list[Row[Any]]:
-    found = (
-        select(_receipt, _body.c.body)
-        .outerjoin(_body, _body.c.receipt_id == _receipt.c.id)
-        .where(_receipt.c.task_id == task_id, _receipt.c.app_id == app_id)
-        .order_by(_receipt.c.id)
-    )
+    found = select(_receipt).where(_receipt.c.task_id == task_id, _receipt.c.app_id == app_id).order_by(_receipt.c.id)
     return list(sql.execute(found))
 
 
@@ -73,5 +71,6 @@ def feed_end(sql: Connection) -> tuple[int, int]:
     query = select(_event.c.xact, _event.c.id)
     if sql.dialect.name == "postgresql":
         query = query.where(text("event.xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
-    row = sql.execute(query.order_by(_event.c.xact.desc(), _event.c.id.desc()).limit(1)).first()
+        query = query.order_by(_event.c.xact.desc())
+    row = sql.execute(query.order_by(_event.c.id.desc()).limit(1)).first()
     return (0, 0) if row is None else (row.xact, row.id)

@@ -61,8 +61,8 @@ class Postgres:
     def waiting(self) -> int:
         return self._group.waiting
 
-    async def group(self, verb: Verb, context: Any, item: Any) -> Any:
-        return await self._group.do(verb, context, item)
+    async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
+        return await self._group.do(verb, context, item, within_s)
 
     async def write(self, act: Callable[[Tx], Answer]) -> Answer:
         try:

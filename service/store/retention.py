@@ -12,7 +12,7 @@ from service.store.database import Tx
 from service.store.rows import among
 from service.store.tables import TABLES
 
-_task, _order, _label, _submission, _receipt, _body, _event, _delivery, _attempt, _sub, _lane, _key, _job = (
+_task, _order, _label, _submission, _receipt, _event, _delivery, _attempt, _sub, _lane, _key, _job = (
     TABLES[n]
     for n in (
         "task",
@@ -20,7 +20,6 @@ _task, _order, _label, _submission, _receipt, _body, _event, _delivery, _attempt
         "task_label",
         "submission",
         "receipt",
-        "receipt_body",
         "event",
         "delivery",
         "attempt",
@@ -33,7 +32,7 @@ _task, _order, _label, _submission, _receipt, _body, _event, _delivery, _attempt
 
 
 def drop_receipts(tx: Tx, before: int, most: int) -> int:
-    return _receipts(tx, _low(tx, _receipt.c.id, before, most))
+    return _drop(tx, _receipt, _receipt.c.id, _low(tx, _receipt.c.id, before, most))
 
 
 def drop_attempts(tx: Tx, before: int, most: int) -> int:
@@ -76,14 +75,11 @@ def drop_tasks(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]
     ).all()
     ended = [row.id for row in rows if row.state in SETTLED and row.updated_at < before]
     if ended:
-        _receipts(
-            tx, list(tx.sql.execute(select(_receipt.c.id).where(among(tx.postgres, _receipt.c.task_id, ended))).scalars())
-        )
         _events(tx, list(tx.sql.execute(select(_event.c.id).where(among(tx.postgres, _event.c.task_id, ended))).scalars()))
         own = list(tx.sql.execute(select(_sub.c.id).where(among(tx.postgres, _sub.c.task_id, ended))).scalars())
         for table in (_lane, _sub):
             _drop(tx, table, table.c.id, own)
-        for table in (_order, _label, _submission):
+        for table in (_receipt, _order, _label, _submission):
             _drop(tx, table, table.c.task_id, ended)
         _drop(tx, _task, _task.c.id, ended)
     return len(ended), rows[-1].id if len(rows) == most else 0
@@ -112,11 +108,6 @@ def drop_keys(tx: Tx, before: int, most: int) -> int:
 
 def _low(tx: Tx, key: Column[Any], before: int, most: int) -> list[int]:
     return list(tx.sql.execute(select(key).where(key < first_id_at(before)).order_by(key).limit(most)).scalars())
-
-
-def _receipts(tx: Tx, receipt_ids: Sequence[int]) -> int:
-    _drop(tx, _body, _body.c.receipt_id, receipt_ids)
-    return _drop(tx, _receipt, _receipt.c.id, receipt_ids)
 
 
 def _events(tx: Tx, event_ids: Sequence[int]) -> int:

@@ -71,15 +71,13 @@ _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
 
 def to_task(row: Sequence[Any]) -> Task:
-    values = list(row)
-    values[_TASK_STATE] = _STATES[values[_TASK_STATE]]
-    return Task(*values)
+    at = _TASK_STATE
+    return Task._make((*row[:at], _STATES[row[at]], *row[at + 1 :]))
 
 
 def to_submission(row: Sequence[Any]) -> Submission:
-    values = list(row)
-    values[_SUBMISSION_OUTCOME] = _OUTCOMES[values[_SUBMISSION_OUTCOME]]
-    return Submission(*values)
+    at = _SUBMISSION_OUTCOME
+    return Submission._make((*row[:at], _OUTCOMES[row[at]], *row[at + 1 :]))
 
 
 def as_row(value: Task | Submission) -> dict[str, Any]:

@@ -201,12 +201,9 @@ class Receipt(SQLModel, table=True):
     """advance, duplicate, late, conflict; unreadable; unknown_status; or what a question came to."""
     word: str | None = _words(null=True)
     at: int = _big()
-
-
-class ReceiptBody(SQLModel, table=True):
-    __tablename__ = "receipt_body"
-    receipt_id: int = _key()
-    body: bytes = _bytes()
+    body: bytes | None = _bytes(null=True)
+    """As it came. Null: forgotten, or there was none. With its row, since a table of its own costs every callback one more
+    row, and receipts are only ever listed for one task."""
 
 
 class Event(SQLModel, table=True):
@@ -216,12 +213,13 @@ class Event(SQLModel, table=True):
     __table_args__ = (
         Index("event_by_task", "task_id", "sequence", unique=True),
         Index("event_by_app", "app_id", "xact", "id"),
-        Index("event_in_order", "xact", "id"),
+        # SQLite needs no second order of everything (see `xact`): there nothing is in it.
+        Index("event_in_order", "xact", "id", sqlite_where=text("xact > 0")),
     )
     id: int = _key()
     xact: int = _big()
-    """The transaction that wrote it (PostgreSQL; 0 on SQLite): the feed reads only below the oldest one still open, so
-    that it can never step over an event that commits late."""
+    """The transaction that wrote it (PostgreSQL; 0 on SQLite, where the order of ids is the order of commits): the feed
+    reads only below the oldest one still open, so that it can never step over an event that commits late."""
     app_id: str = Field(sa_type=String)
     task_id: int | None = _big(null=True)
     sequence: int | None = Field(default=None)

@@ -1,12 +1,15 @@
 """Tasks and submissions: taken under lock, saved in sets, claimed by their one timestamp."""
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, func, select
 
 from service.domain.task import Submission, Task
 from service.store import compiled
+from service.store.bulk import Update
 from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import (
@@ -27,23 +30,27 @@ _task, _submission, _order, _label, _key = (
 )
 _FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "flags", "created_at", "deadline_at", "rank"}
 """Of a task: written once, with its order."""
-_SAVE_TASK = Statement(
-    lambda _: (
-        update(_task)
-        .where(_task.c.id == bindparam("_id"))
-        .values({name: bindparam(f"_{name}") for name in TASK_FIELDS if name not in _FIXED})
-    )
+_INDEXED = (
+    ("state",),
+    ("poll_at",),
+    ("ended_at",),
+    ("provider", "account", "submission_id", "remote_id", "place_at", "tries", "route"),
 )
-_SAVE_SUBMISSION = Statement(
-    lambda _: (
-        update(_submission)
-        .where(_submission.c.id == bindparam("_id"))
-        .values({name: bindparam(f"_{name}") for name in ("outcome", "remote_id", "reason", "answered_at", "conflict_at")})
-    )
-)
+"""What is saved only where it changed: a statement that names a column of an index rewrites that index, changed or not."""
+_ALWAYS = tuple(name for name in TASK_FIELDS if name not in _FIXED and not any(name in group for group in _INDEXED))
+_CHANGED = tuple(attrgetter(*group) for group in _INDEXED)
+_SAVE_SUBMISSION = Update("submission", ("outcome", "remote_id", "reason", "answered_at", "conflict_at"))
 _OWNERS = Statement(lambda pg: select(_submission.c.task_id).where(compiled.among(pg, _submission.c.id, "ids")))
 _TASKS = Statement(
     lambda pg: _for_update(pg, select(*task_columns()).where(compiled.among(pg, _task.c.id, "ids")).order_by(_task.c.id))
+)
+_TASK_WIDTH = len(TASK_FIELDS)
+_TOGETHER = Statement(
+    lambda pg: (
+        select(*task_columns(), *submission_columns())
+        .join_from(_submission, _task, _task.c.id == _submission.c.task_id)
+        .where(compiled.among(pg, _submission.c.id, "ids"))
+    )
 )
 _SUBMISSIONS = Statement(lambda pg: select(*submission_columns()).where(compiled.among(pg, _submission.c.id, "ids")))
 
@@ -55,6 +62,8 @@ def _for_update(postgres: bool, query: Any) -> Any:
 def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Collection[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
     """The tasks named, and those of the submissions named, locked in order of id; then the submissions as they are now."""
     wanted = set(task_ids)
+    if not tx.postgres and not wanted:
+        return _both(tx, submission_ids)
     named = compiled.names(tx.postgres, submission_ids)
     if submission_ids:
         wanted.update(row[0] for row in _OWNERS.one(tx.sql, ids=named))
@@ -64,9 +73,31 @@ def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Collection[int]) -> tu
     return locked, {sub.id: sub for sub in map(to_submission, _SUBMISSIONS.one(tx.sql, ids=named))}
 
 
-def save(tx: Tx, tasks: Sequence[Task], submissions: Sequence[Submission]) -> None:
-    _SAVE_TASK.objects(tx.sql, tasks)
+def _both(tx: Tx, submission_ids: Collection[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
+    """In one look, where nobody else writes and nothing has to be waited for."""
+    tasks: dict[int, Task] = {}
+    subs: dict[int, Submission] = {}
+    for row in _TOGETHER.plain(tx.sql, ids=compiled.names(False, submission_ids)):
+        sub = to_submission(row[_TASK_WIDTH:])
+        subs[sub.id] = sub
+        if sub.task_id not in tasks:
+            tasks[sub.task_id] = to_task(row[:_TASK_WIDTH])
+    return tasks, subs
+
+
+def save(tx: Tx, tasks: Iterable[tuple[Task, Task]], submissions: Sequence[Submission]) -> None:
+    """Tasks as they were and as they are."""
+    alike: dict[tuple[bool, ...], list[Task]] = {}
+    for before, after in tasks:
+        alike.setdefault(tuple([get(before) != get(after) for get in _CHANGED]), []).append(after)
+    for which, some in sorted(alike.items()):
+        _saves(which).objects(tx.sql, some)
     _SAVE_SUBMISSION.objects(tx.sql, submissions)
+
+
+@cache
+def _saves(which: tuple[bool, ...]) -> Update:
+    return Update("task", [*_ALWAYS, *(name for group, named in zip(_INDEXED, which, strict=True) if named for name in group)])
 
 
 def add(tx: Tx, tasks: Sequence[Task], orders: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ trouble is 503, so that the provider tries again.
 import asyncio
 import logging
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.domain.advance import Source
 from service.domain.errors import Unavailable
@@ -16,6 +16,7 @@ from service.flow.record import Arrival, record
 from service.parts import Parts
 from service.providers.registry import GATEWAYS
 from service.web.reach import ASKED, Reach
+from service.web.started import Started, started
 from service.wire import BODY_LIMIT
 
 log = logging.getLogger("callsheet.callbacks")
@@ -83,17 +84,15 @@ class CallbackDoor:
         if scope["method"] != "POST":
             return 405
         try:
-            async with asyncio.timeout(BODY_S):
-                body = await _body(scope, receive)
+            body = await _body(scope, receive)
         except TimeoutError:
             return 408
         except _TooLarge:
             return 413
         news = gateway.read_callback(body)
         try:
-            async with asyncio.timeout(STORE_S):
-                recorded = await record(self._parts, Arrival(news, Source.CALLBACK, submission_id, body=body))
-        except (Unavailable, TimeoutError):
+            recorded = await record(self._parts, Arrival(news, Source.CALLBACK, submission_id, body=body), STORE_S)
+        except Unavailable:
             return 503
         return 200 if recorded.task is not None else 404
 
@@ -102,18 +101,21 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value[-20:]) > BODY_LIMIT:
             raise _TooLarge
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] != "http.request":
-        raise _Gone
-    if len(body) > BODY_LIMIT:
-        raise _TooLarge
-    if not message.get("more_body"):
+    first = started(receive())
+    if first.here is not None and first.here["type"] == "http.request" and not first.here.get("more_body"):
+        body: bytes = first.here.get("body", b"")
+        if len(body) > BODY_LIMIT:
+            raise _TooLarge
         return body
-    chunks = [body]
-    size = len(body)
+    async with asyncio.timeout(BODY_S):
+        return await _rest(first, receive)
+
+
+async def _rest(first: "Started[Message]", receive: Receive) -> bytes:
+    message = await first if first.here is None else first.here
+    chunks: list[bytes] = []
+    size = 0
     while True:
-        message = await receive()
         if message["type"] != "http.request":
             raise _Gone
         chunk = message.get("body", b"")
@@ -123,3 +125,4 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks)
+        message = await receive()

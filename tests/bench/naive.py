@@ -22,7 +22,7 @@ from service.domain.ids import Ids
 from service.domain.lifecycle import State, Verdict, judge
 from service.providers.registry import GATEWAYS
 from service.store.postgres import async_url
-from service.store.tables import Delivery, Event, Receipt, ReceiptBody, Submission, Subscription, Task
+from service.store.tables import Delivery, Event, Receipt, Submission, Subscription, Task
 from tests.bench import ground
 
 
@@ -53,9 +53,9 @@ def naive() -> ASGIApp:
                     verdict=verdict,
                     word=report.word,
                     at=now,
+                    body=await request.body(),
                 )
             )
-            session.add(ReceiptBody(receipt_id=receipt_id, body=await request.body()))
             if verdict is Verdict.ADVANCE:
                 previous, task.state, task.sequence = task.state, str(report.state), task.sequence + 1
                 task.updated_at = task.news_at = now

@@ -15,6 +15,7 @@ from service.store import deliveries, journal
 from service.store.database import Tx
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
+from service.store.tables import TABLES
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
 from tests.world import Engine, World
 
@@ -23,30 +24,21 @@ pytestmark = pytest.mark.anyio
 DOWN = "https://down.test/"
 
 
+def in_order(table: str, row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in TABLES[table].columns.keys())  # noqa: SIM118
+
+
 async def waiting(world: World, subscription_id: int, count: int, **changes: Any) -> None:
     """So many deliveries, as if they had come before."""
 
     def fill(tx: Tx) -> None:
         row = {"app_id": "default", "subscription_id": subscription_id, "state": "pending", "attempts": 0, "spent": 0}
         row |= {"fence": 0, "hurried": False, "due_at": tx.now, "created_at": tx.now, "ended_at": None} | changes
-        events = [
-            {
-                "id": tx.ids.new(),
-                "xact": 0,
-                "app_id": "default",
-                "task_id": None,
-                "sequence": None,
-                "type": "task.queued",
-                "state": None,
-                "previous": None,
-                "source": "own",
-                "at": tx.now,
-                "body": b"{}",
-            }
-            for _ in range(count)
-        ]
-        journal.add_events(tx, events)
-        deliveries.add_deliveries(tx, [row | {"id": tx.ids.new(), "event_id": e["id"]} for e in events])
+        event = {"xact": 0, "app_id": "default", "task_id": None, "sequence": None, "type": "task.queued", "state": None}
+        event |= {"previous": None, "source": "own", "at": tx.now, "body": b"{}"}
+        ids = [tx.ids.new() for _ in range(count)]
+        journal.add_events(tx, [in_order("event", event | {"id": i}) for i in ids])
+        deliveries.add_deliveries(tx, [in_order("delivery", row | {"id": tx.ids.new(), "event_id": i}) for i in ids])
 
     await world.db.write(fill)
 

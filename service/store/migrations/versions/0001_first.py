@@ -120,7 +120,7 @@ def upgrade() -> None:
     )
     op.create_index("event_by_app", "event", ["app_id", "xact", "id"], unique=False)
     op.create_index("event_by_task", "event", ["task_id", "sequence"], unique=True)
-    op.create_index("event_in_order", "event", ["xact", "id"], unique=False)
+    op.create_index("event_in_order", "event", ["xact", "id"], unique=False, sqlite_where=sa.text("xact > 0"))
     op.create_table(
         "idempotency",
         sa.Column("app_id", sa.String(), nullable=False),
@@ -209,15 +209,10 @@ def upgrade() -> None:
         sa.Column("verdict", sa.String(), nullable=False),
         sa.Column("word", sa.Text(), nullable=True),
         sa.Column("at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("receipt_by_task", "receipt", ["task_id", "id"], unique=False)
-    op.create_table(
-        "receipt_body",
-        sa.Column("receipt_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("receipt_id"),
-    )
     op.create_table(
         "sample",
         sa.Column("provider", sa.String(), nullable=False),
