@@ -18,6 +18,8 @@ from service.store.database import Commit, Tx, Verb, translated
 
 QUEUE_LIMIT = 8_192
 """Waiting operations: some tenths of a second of work. More callers are told to come again."""
+FULL = 64
+"""With fewer waiting, a second transaction beside the one under way costs more than it gains: two halves for one whole."""
 BATCH_LIMIT = 512
 """Operations in one transaction: beyond it latency grows and throughput does not."""
 
@@ -36,7 +38,7 @@ class Group:
         self._commits = commits
         self._queue: deque[Op] = deque()
         self._queue_limit, self._batch_limit = queue_limit, batch_limit
-        self._wake = asyncio.Event()
+        self._wakes = [(FULL if number else 1, asyncio.Event()) for number in range(len(commits))]
         self._runners: list[asyncio.Task[None]] = []
         self._closing = False
         self._hurried: deque[tuple[float, asyncio.Future[Any]]] = deque()
@@ -54,7 +56,9 @@ class Group:
             raise Unavailable("too much at once")
         op = Op(verb, context, item, asyncio.get_running_loop().create_future())
         self._queue.append(op)
-        self._wake.set()
+        for least, wake in self._wakes:
+            if len(self._queue) >= least:
+                wake.set()
         if within_s is not None:
             self._hurry(op.done, within_s)
         return await op.done
@@ -79,23 +83,28 @@ class Group:
             self._timer = loop.call_at(self._hurried[0][0], self._give_up)
 
     def start(self) -> None:
-        self._runners = [asyncio.create_task(self._run(commit), name="group commit") for commit in self._commits]
+        self._runners = [
+            asyncio.create_task(self._run(commit, least, wake), name="group commit")
+            for commit, (least, wake) in zip(self._commits, self._wakes, strict=True)
+        ]
 
     async def stop(self) -> None:
         """Finish what is waiting, then end."""
         self._closing = True
-        self._wake.set()
+        for _, wake in self._wakes:
+            wake.set()
         await asyncio.gather(*self._runners)
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _run(self, commit: Commit) -> None:
+    async def _run(self, commit: Commit, least: int, wake: asyncio.Event) -> None:
         while True:
-            while not self._queue:
+            while len(self._queue) < (1 if self._closing else least):
                 if self._closing:
                     return
-                self._wake.clear()
-                await self._wake.wait()
+                wake.clear()
+                await wake.wait()
+                await asyncio.sleep(0)  # whoever is about to ask in this very turn of the loop shares the commit
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
             await self._settle(commit, batch)
 
