@@ -54,6 +54,7 @@ class Metrics:
                 self.ledger.totals,
             )
         )
+        self._readers = Gauge("callsheet_live_readers", "Streams of the live feed that are open", registry=r)
         self._waiting = Gauge("callsheet_group_waiting", "Operations that wait for a commit", registry=r)
 
     def recorded(self, source: str, verdict: str, provider: str) -> None:
@@ -74,6 +75,9 @@ class Metrics:
 
     def pulse(self, loop: str, age_s: float) -> None:
         self._lag.labels(loop).set(age_s)
+
+    def live_readers(self, count: int) -> None:
+        self._readers.set(count)
 
     def group_waiting(self, count: int) -> None:
         self._waiting.set(count)

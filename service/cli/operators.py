@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     verb(group, "list")(listed)
     for act in (create, revoke, fernet):
         verb(group)(act)
+    verb(group, "forget-app")(forget_app)
     verb(app)(providers)
 
 
@@ -45,6 +46,15 @@ def revoke(ask: Ask, out: Out, name: Annotated[str, typer.Argument(metavar="ID",
     """Revoke a key: at once where it is asked, within seconds everywhere."""
     ask.delete(f"/v1/apps/{ask.app}/keys/{name}")
     out.show({"id": name, "object": "key", "revoked": True}, [f"{name} is revoked."])
+
+
+def forget_app(ask: Ask, out: Out, name: Annotated[str, typer.Argument(metavar="APP", callback=plain)]) -> None:
+    """Erase what is personal in all tasks of an app, for good. How far it is: callsheet jobs --app APP.
+
+    Refused while one of them has not ended. Its keys and subscriptions stay.
+    """
+    job = ask.post(f"/v1/apps/{name}/forget")
+    out.show(job, tables.pairs(job))
 
 
 def fernet(out: Out) -> None:

@@ -12,6 +12,15 @@ from service.cli.verb import First, Out, plain, verb
 Name = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", callback=plain, help="sub_…")]
 Delivery = Annotated[str, typer.Argument(metavar="DELIVERY", callback=plain, help="msg_…")]
 Several = Annotated[str | None, typer.Option(metavar="A,B,…")]
+Options = Annotated[
+    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="Of the channel, e.g. signature=v1a; several times.")
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SECONDS", help="Before each retry, with commas: 5,60,3600; `none`: one attempt, `default`: three days."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +46,8 @@ def add(
     header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Sent along; several times.")] = None,
     rate: Annotated[int | None, typer.Option(help="At most this many a second.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="At most this many at once.")] = None,
+    schedule: Schedule = None,
+    option: Options = None,
     label: Annotated[str | None, typer.Option(help="For people.")] = None,
 ) -> None:
     """Subscribe an address. A webhook's secret is shown this once.
@@ -44,8 +55,9 @@ def add(
     \b
     callsheet subscribe https://example.com/hook --events task.succeeded,task.failed
     callsheet subscribe https://hooks.slack.com/services/… --channel slack --metadata team=film
+    callsheet subscribe https://example.com/hook --option signature=v1a --schedule 5,60,3600
     """
-    wanted = _changes(events, model, provider, metadata, header, rate, concurrency, label)
+    wanted = _changes(events, model, provider, metadata, header, rate, concurrency, schedule, option, label)
     made = ask.post("/v1/subscriptions", {"channel": channel, "target": target} | wanted)
     out.show(made, tables.subscription(made))
 
@@ -68,10 +80,12 @@ def change(
     header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")] = None,
     rate: int | None = None,
     concurrency: int | None = None,
+    schedule: Schedule = None,
+    option: Options = None,
     label: str | None = None,
 ) -> None:
     """Change one; what is not named stays as it is."""
-    changes = _changes(events, model, provider, metadata, header, rate, concurrency, label)
+    changes = _changes(events, model, provider, metadata, header, rate, concurrency, schedule, option, label)
     if target is not None:
         changes["target"] = target
     if not changes:
@@ -102,7 +116,7 @@ def resume(ask: Ask, out: Out, name: Name) -> None:
 
 
 def rotate(ask: Ask, out: Out, name: Name) -> None:
-    """A new secret, shown this once; the old one signs along for a day."""
+    """A new secret, shown this once, or a new public key; the old one signs along for a day."""
     _shown(out, ask.post(f"/v1/subscriptions/{name}/rotate"))
 
 
@@ -160,6 +174,8 @@ def _changes(
     header: list[str] | None,
     rate: int | None,
     concurrency: int | None,
+    schedule: str | None,
+    option: list[str] | None,
     label: str | None,
 ) -> dict[str, Any]:
     chosen = {"model": _parts(model), "provider": _parts(provider), "metadata": labels(metadata)}
@@ -169,9 +185,20 @@ def _changes(
         "headers": labels(header),
         "rate": rate,
         "concurrency": concurrency,
+        "options": labels(option),
         "label": label,
     }
-    return {name: value for name, value in said.items() if value not in (None, [], {})}
+    named = {name: value for name, value in said.items() if value not in (None, [], {})}
+    return named if schedule is None else named | {"schedule": _pauses(schedule)}
+
+
+def _pauses(text: str) -> list[int] | None:
+    if text in ("none", "default"):
+        return [] if text == "none" else None
+    try:
+        return [int(part) for part in _parts(text)]
+    except ValueError:
+        raise typer.BadParameter(f"--schedule {text!r}: write whole seconds with commas, `none` or `default`") from None
 
 
 def _parts(text: str | None) -> list[str]:

@@ -229,6 +229,7 @@ async def send_test(parts: Parts, app_id: str, subscription_id: int) -> int:
 
     delivery_id, in_hand = await parts.db.write(act)
     parts.courier.put(in_hand)
+    parts.happened.set()
     return delivery_id
 
 

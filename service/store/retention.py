@@ -4,7 +4,7 @@ a primary key: nothing is searched, and a sweep that finds nothing has looked at
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Table, delete, select, text
+from sqlalchemy import Column, Table, delete, select, text, tuple_
 
 from service.domain.ids import first_id_at
 from service.domain.lifecycle import SETTLED
@@ -100,10 +100,7 @@ def drop_jobs(tx: Tx, before: int, most: int) -> int:
 
 def drop_keys(tx: Tx, before: int, most: int) -> int:
     old = select(_key.c.app_id, _key.c.key).where(_key.c.created_at < before).order_by(_key.c.created_at).limit(most)
-    rows = tx.sql.execute(old).all()
-    for row in rows:
-        tx.sql.execute(delete(_key).where(_key.c.app_id == row.app_id, _key.c.key == row.key))
-    return len(rows)
+    return tx.sql.execute(delete(_key).where(tuple_(_key.c.app_id, _key.c.key).in_(old))).rowcount
 
 
 def _low(tx: Tx, key: Column[Any], before: int, most: int) -> list[int]:

@@ -47,7 +47,10 @@ def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ())
             {"ready": not wrong, "wrong": wrong}, 503 if wrong else 200, {"Retry-After": "1"} if wrong else None
         )
 
+    stream = live.Live(parts)
+
     async def metrics(_: Request) -> Response:
+        parts.metrics.live_readers(stream.hub.reader_count)
         return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def spec(_: Request) -> Response:
@@ -75,7 +78,6 @@ def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ())
         },
     )
     app.state.guard = guard
-    stream = live.Live(parts)
     return Front(CallbackDoor(parts), stream.hub, _handler(parts, guard, {"GET": stream.endpoint}), app)
 
 
@@ -93,9 +95,16 @@ class Front:
         if scope["type"] == "http" and scope["path"].startswith(PATH):
             await self._callbacks(scope, receive, send)
         elif live.wanted(scope):
-            await (await self._open_stream(Request(scope, receive)))(scope, receive, send)
+            await (await self._opened(Request(scope, receive)))(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+    async def _opened(self, request: Request) -> Response:
+        """The stream, or why there is none: nobody above catches what goes wrong before its first byte."""
+        try:
+            return await self._open_stream(request)
+        except Exception as error:
+            return _bug(request, error)
 
 
 def _routes(parts: Parts, guard: Guard) -> list[Route]:

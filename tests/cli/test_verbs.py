@@ -5,9 +5,11 @@ import subprocess
 import sys
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import Result
 
+from service.settings import reach
 from tests.cli.conftest import Call
 from tests.cli.running import Running
 
@@ -138,6 +140,35 @@ def test_a_subscription_lives_through_all_its_verbs(call: Call, sandbox: str) ->
     assert "new" in text(call("show", name))
     assert "removed" in text(call("subscribe", "remove", name))
     assert document(call("show", name, "--json"), code=1)["status"] == 404
+
+
+def test_a_subscription_has_a_schedule_and_options_of_its_channel(call: Call, sandbox: str) -> None:
+    target = f"{sandbox}/receiver/options"
+    made = document(call("subscribe", target, "--option", "signature=v1a", "--schedule", "5,60", "--json"))
+    assert (made["options"], made["schedule"], "secret" in made) == ({"signature": "v1a"}, [5, 60], False)
+    assert made["public_key"].startswith("whpk_")
+    rotated = document(call("subscribe", "rotate", made["id"], "--json"))["public_key"]
+    assert rotated.startswith("whpk_")
+    assert rotated != made["public_key"]
+    assert rotated in text(call("show", made["id"]))
+    for said, kept in (("none", []), ("7", [7]), ("default", None)):
+        assert document(call("subscribe", "change", made["id"], "--schedule", said, "--json"))["schedule"] == kept
+    assert call("subscribe", "change", made["id"], "--schedule", "soon").exit_code == 2
+    assert call("subscribe", "change", made["id"], "--option", "signature=v1").exit_code == 1
+
+
+def test_an_app_is_forgotten_as_a_job(call: Call, service: Running) -> None:
+    admin = {"Authorization": f"Bearer {reach(service.env).key}"}
+    made = httpx.post(f"{service.url}/v1/apps", json={"id": "film"}, headers=admin, trust_env=False)
+    assert made.status_code == 201
+    assert document(call("keys", "forget-app", "nobody", "--json"), code=1)["status"] == 404
+    task = document(call("submit", "a cat", *MODEL, "--app", "film", "--wait", "--json"))
+    job = document(call("keys", "forget-app", "film", "--json"))
+    assert job["kind"] == "forget"
+    while document(call("jobs", job["id"], "--app", "film", "--json"))["state"] == "running":
+        pass  # each question is a request, and the janitor was rung
+    assert "prompt" not in document(call("show", task["id"], "--app", "film", "--json"))["order"]
+    assert "job_" in text(call("jobs", "--app", "film"))
 
 
 def test_a_delivery_is_listed_shown_and_sent_again(call: Call, sandbox: str) -> None:

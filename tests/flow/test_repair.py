@@ -4,12 +4,15 @@ from itertools import pairwise
 
 import orjson
 import pytest
+from sqlalchemy import event
 
 from service.domain import ids
 from service.domain.instant import rfc3339
 from service.domain.keep import DAY_MS, Keep
 from service.flow import retain, work
 from service.flow.recover import BATCH
+from service.store import retention
+from service.store.database import Tx
 from tests.flow.couriers import answers, pass_time, queued, steady
 from tests.world import World
 
@@ -156,8 +159,8 @@ async def test_a_forgotten_task_keeps_its_skeleton_and_nothing_personal(world: W
     assert [secret for secret in SECRETS if secret in after] == []
     timeline = (await world.api("GET", f"/v1/tasks/{name}/timeline")).json()["data"]
     assert [entry["state"] for entry in timeline if entry["type"] == "transition"] == ["queued", "succeeded"]
-    for event in (await world.api("GET", "/v1/events")).json()["data"]:
-        assert event["notice"]["data"]["task"]["forgotten"] is True
+    for entry in (await world.api("GET", "/v1/events")).json()["data"]:
+        assert entry["notice"]["data"]["task"]["forgotten"] is True
     assert (await world.rows("SELECT count(*) AS n FROM subscription WHERE task_id IS NOT NULL"))[0].n == 0
 
 
@@ -241,6 +244,26 @@ async def test_a_sweep_keeps_to_its_budget_and_goes_on_later(world: World) -> No
     assert await counts(world, "type", "event") == {}
     assert await counts(world) == {}
     assert await counts(world, "outcome", "attempt") == {}
+
+
+async def test_old_keys_go_in_one_statement_and_those_of_the_same_name_stay(world: World) -> None:
+    await world.api("POST", "/v1/apps", json={"id": "film"})
+    for n in range(5):
+        await world.order(key=f"k{n}")
+    world.silence(hours=8 * 24)
+    await world.order(app="film", key="k0")
+    seen: list[str] = []
+
+    def drop(tx: Tx) -> int:
+        note = lambda *given: seen.append(given[2])  # noqa: E731
+        event.listen(tx.sql, "before_cursor_execute", note)
+        count = retention.drop_keys(tx, tx.now - 7 * 86_400_000, 3)
+        event.remove(tx.sql, "before_cursor_execute", note)
+        return count
+
+    assert [await world.db.write(drop) for _ in range(3)] == [3, 2, 0]
+    assert len(seen) == 3
+    assert [tuple(row) for row in await world.rows("SELECT app_id, key FROM idempotency")] == [("film", "k0")]
 
 
 async def test_a_removed_subscription_goes_when_nothing_speaks_of_it_any_more(world: World) -> None:

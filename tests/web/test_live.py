@@ -282,3 +282,35 @@ async def test_without_the_wish_for_a_stream_it_is_a_page(world: World) -> None:
         assert [entry["notice"] for entry in answer.json()["data"]] == [{"n": 1}]
     head = await world.api("HEAD", "/v1/events", Accept="text/event-stream")
     assert (head.status_code, head.headers["content-type"]) == (200, "application/json")
+
+
+async def test_a_test_notice_rings_too(world: World, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "POLL_S", 3_600.0)  # only the bell can wake it
+    sub = await world.subscribe()
+    ear = await server.ear()
+    await happen(world, b"{}")
+    await ear.event()
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/test")
+    assert (await ear.event()).type == "test"
+
+
+async def test_how_many_are_listening_is_counted(world: World, server: Server) -> None:
+    ears = [await server.ear() for _ in range(3)]
+    assert "callsheet_live_readers 3.0" in (await world.http.get("/metrics")).text
+    for ear in ears:
+        ear.kill()
+    await gone(world)
+    assert "callsheet_live_readers 0.0" in (await world.http.get("/metrics")).text
+
+
+async def test_a_bug_before_the_first_byte_is_answered_and_logged_like_any_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(_: Any) -> None:
+        raise ZeroDivisionError("a secret thing")
+
+    monkeypatch.setattr(journal, "feed_end", explode)
+    answer = await world.api("GET", "/v1/events", Accept="text/event-stream")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in answer.text
+    assert "http.failed" in [r.message for r in caplog.records]
