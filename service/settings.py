@@ -23,6 +23,8 @@ from service.domain.keep import Keep
 
 PROVIDERS = ("ark", "byteplus", "agentsflare", "acedata", "yescale", "pixazo", "apiyi")
 NEEDS_BASE_URL = {"yescale"}
+ACCOUNT_KEYS = {"name", "api_key", "api_key_env", "base_url", "callbacks", "options", "in_flight", "per_minute", "quiet_s"}
+"""Of one account in the file, besides its provider; infra/callsheet.example.toml says what each means."""
 QUIET_S = (0.1, 86_400)
 """How soon silence of an account may be taken for abnormal: asking is bounded by the gateway's limits besides."""
 
@@ -406,9 +408,8 @@ def _accounts(env: Mapping[str, str], config: Mapping[str, Any], faults: list[Fa
 
 
 def _account(env: Mapping[str, str], where: str, provider: str, raw: Mapping[str, Any], faults: list[Fault]) -> AccountSettings:
-    known = {"name", "api_key", "api_key_env", "base_url", "callbacks", "options", "in_flight", "per_minute", "quiet_s"}
-    for name in raw.keys() - known:
-        faults.append(Fault(f"{where}.{name}", f"is unknown; known: {', '.join(sorted(known))}"))
+    for name in raw.keys() - ACCOUNT_KEYS:
+        faults.append(Fault(f"{where}.{name}", f"is unknown; known: {', '.join(sorted(ACCOUNT_KEYS))}"))
     key = str(raw.get("api_key") or env.get(str(raw.get("api_key_env")), ""))
     if not key:
         faults.append(Fault(where, "needs api_key_env, the name of a variable that is set (or api_key)"))

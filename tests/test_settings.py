@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.accounts import MARK_ORDERS
 from service.app import accounts
 from service.domain.errors import ConfigError
-from service.settings import PROVIDERS, VARIABLES, keys_path, load, reach, shown
+from service.providers.pixazo import OPTIONS
+from service.settings import ACCOUNT_KEYS, PROVIDERS, VARIABLES, keys_path, load, reach, shown
 
 FERNET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 SECRETS = {
@@ -216,6 +218,18 @@ def test_the_route_decides_who_is_tried_first() -> None:
     assert [p for p, _ in accounts(load(env)).desks] == ["ark", "apiyi"]
     assert [p for p, _ in accounts(load(env | {"CALLSHEET_ROUTE": " APIYI , ark "})).desks] == ["apiyi", "ark"]
     assert [p for p, _ in accounts(load(env | {"CALLSHEET_ROUTE": "apiyi"})).desks] == ["apiyi"]
+
+
+def test_the_example_of_the_file_is_used_as_it_stands_and_leaves_no_key_out() -> None:
+    path = Path(__file__).parents[1] / "infra" / "callsheet.example.toml"
+    keys = {"ARK_SECOND_KEY": "sk-second", "PIXAZO_SECOND_KEY": "sk-pixazo"}
+    s = load(SECRETS | keys | {"CALLSHEET_CONFIG": str(path)})
+    desks = accounts(s).desks
+    assert list(desks) == [("ark", "default"), ("ark", "second"), ("pixazo", "v2")]
+    assert desks["ark", "second"].marks
+    named = {key for account in s.config["accounts"] for key in account}
+    assert named == (ACCOUNT_KEYS - {"api_key"}) | {"provider"}
+    assert {key for account in s.config["accounts"] for key in account["options"]} == {MARK_ORDERS[0], *OPTIONS}
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
