@@ -96,7 +96,7 @@ async def prepare(parts: Parts) -> None:
     sealed = parts.seal.seal(new_secret().encode())
     row = {"id": DEFAULT_APP, "label": "", "weight": 1, "sealed": sealed}
     await parts.db.write(lambda tx: apps.ensure_app(tx, row | {"created_at": tx.now}))
-    parts.db.ids.raise_floor(await parts.db.read(journal.last_event_id))
+    parts.db.ids.raise_floor(await parts.db.read(journal.last_id))
 
 
 @dataclass(slots=True)

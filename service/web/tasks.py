@@ -1,5 +1,6 @@
 """Tasks over HTTP: order, list, look, timeline."""
 
+from collections.abc import Mapping
 from functools import partial
 from hashlib import blake2b
 from typing import Any
@@ -71,7 +72,7 @@ async def create(call: Call) -> Response:
         task = await _until(call.parts, task, wait_s, lambda t: t.state in SETTLED)
     else:
         task = await _until(call.parts, task, WORD_S, _has_word)
-    headers = {"Location": view(task, call.parts.public_url, fragment)["url"], "ETag": _tag(task)}
+    headers = {"Location": view(task, call.parts.public_url, fragment)["url"]}
     if placed.replayed:
         headers["Idempotent-Replayed"] = "true"
     if wait_s is not None:
@@ -105,11 +106,12 @@ async def show(call: Call) -> Response:
     if wait_s is not None and task.state not in SETTLED:
         seen = (task.sequence, task.reason)
         task = await _until(call.parts, task, wait_s, lambda t: (t.sequence, t.reason) != seen)
-    tag = _tag(task)
+    shown = _shown(call.parts, task, 200)
+    tag = shown.headers["ETag"]
     seen_tags = {part.strip().removeprefix("W/") for part in call.request.headers.get("if-none-match", "").split(",")}
     if seen_tags & {tag, "*"}:
         return Response(status_code=304, headers={"ETag": tag})
-    return _shown(call.parts, task, 200, {"ETag": tag})
+    return shown
 
 
 async def listed(call: Call) -> Response:
@@ -217,14 +219,14 @@ async def explained(call: Call) -> Response:
 
 async def cancelled(call: Call) -> Response:
     task = await cancel.cancel(call.parts, call.app_id, answers.id_of(ids.TASK, call.path["id"], "task"))
-    return _shown(call.parts, task, 200, {"ETag": _tag(task)})
+    return _shown(call.parts, task, 200)
 
 
 async def resolved(call: Call) -> Response:
     body: ResolveIn = call.body
     task_id = answers.id_of(ids.TASK, call.path["id"], "task")
     task = await resolve.resolve(call.parts, call.app_id, task_id, body.remote_id)
-    return _shown(call.parts, task, 200, {"ETag": _tag(task)})
+    return _shown(call.parts, task, 200)
 
 
 async def _task(call: Call) -> Task:
@@ -235,12 +237,11 @@ async def _task(call: Call) -> Task:
     return task
 
 
-def _shown(parts: Parts, task: Task, status: int, headers: dict[str, str]) -> Response:
-    return Response(orjson.dumps(view(task, parts.public_url, fragment)), status, headers, "application/json")
-
-
-def _tag(task: Task) -> str:
-    return '"' + blake2b(f"{task.id}.{task.sequence}.{task.reason}.{task.updated_at}".encode(), digest_size=9).hexdigest() + '"'
+def _shown(parts: Parts, task: Task, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Its tag is made from what is shown: whatever of it may change one day changes the tag too."""
+    body = orjson.dumps(view(task, parts.public_url, fragment))
+    tag = '"' + blake2b(body, digest_size=9).hexdigest() + '"'
+    return Response(body, status, {**(headers or {}), "ETag": tag}, "application/json")
 
 
 _WAIT = ("Prefer", "wait=N, at most 60 seconds")

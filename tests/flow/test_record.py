@@ -208,3 +208,13 @@ async def test_an_older_word_after_an_unreadable_callback_does_not_put_off_the_q
     job.status = "succeeded"
     await world.reconcile()
     assert (await world.task(task.id)).state is State.SUCCEEDED
+
+
+async def test_after_a_restart_with_the_clock_set_back_no_row_gets_the_name_of_another(world: World) -> None:
+    """Receipts, the newest rows here: a name that is used already is refused, and the callback with it."""
+    await world.submit()
+    for _ in range(2):
+        assert [await world.callback("queued") for _ in range(20)] == [200] * 20
+        world.silence(seconds=-20)
+        await world.crash()
+    assert (await world.rows("SELECT count(*) AS n FROM receipt"))[0].n == 40

@@ -143,6 +143,15 @@ async def test_who_has_seen_a_task_is_only_told_what_changed(world: World) -> No
     assert changed.headers["etag"] != tag
 
 
+async def test_a_name_at_the_provider_that_comes_without_a_state_changes_the_tag(world: World) -> None:
+    world.on_create = ["accept and time out"]
+    path = f"/v1/tasks/{name(await world.submit())}"
+    before = await world.api("GET", path)
+    assert await world.callback("napping") == 200
+    after = await world.api("GET", path, If_None_Match=before.headers["etag"])
+    assert (after.status_code, before.json()["remote_id"], after.json()["remote_id"]) == (200, None, "cgt-1")
+
+
 async def test_a_duplicate_changes_no_tag(world: World) -> None:
     path = f"/v1/tasks/{name(await world.submit())}"
     await world.callback("running")
