@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -28,6 +28,7 @@ from service.sandbox.app import ROOT as SANDBOX_ROOT
 from service.settings import Settings
 from service.signing import CallbackTokens, Seal, new_secret
 from service.store import apps, journal, migrate
+from service.store.clock import Following
 from service.store.database import Database, inside_transaction
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
@@ -48,10 +49,13 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def database(settings: Settings, clock: Callable[[], int] = clock_ms) -> Database:
-    ids = Ids(clock, random.random)
+def database(settings: Settings) -> Database:
+    """Whose clock it goes by: its own machine's where one process holds everything, the database's where there are many."""
     path = settings.sqlite_path
-    return SQLite(path, ids, clock) if path is not None else Postgres(settings.database_url, ids, clock)
+    if path is not None:
+        return SQLite(path, Ids(clock_ms, random.random), clock_ms)
+    clock = Following()
+    return Postgres(settings.database_url, Ids(clock, random.random), clock, pooled=settings.pooled)
 
 
 def accounts(settings: Settings) -> Accounts:
@@ -78,10 +82,10 @@ def make_parts(settings: Settings, db: Database) -> Parts:
     catalog = Catalog.default()
     return Parts(
         db=db,
-        clock=clock_ms,
+        clock=db.clock,
         random=random.random,
         transport=Transport(EgressGuard(settings.egress_allow, http=not settings.production), forbidden=inside_transaction),
-        tokens=CallbackTokens(settings.signing_keys, clock_ms),
+        tokens=CallbackTokens(settings.signing_keys, db.clock),
         seal=Seal(settings.encryption_keys),
         accounts=accounts(settings),
         catalog=catalog.extended(settings.config) if settings.config else catalog,
@@ -184,6 +188,8 @@ class App:
                 self._site = site(parts, Guard(parts, settings.admin_key), service.ready, mounts)
             if sandbox is not None:
                 sandbox.state.sandbox.world.resume()
+            if isinstance(db, Postgres):
+                db.carry(parts.bells, parts.watch)
             if loops is not None:
                 loops.start()
             log.info(

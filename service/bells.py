@@ -1,14 +1,26 @@
-"""What the loops and the waiting callers of one process tell each other in memory.
+"""What the loops and the waiting callers of one process tell each other in memory, and what is carried to other processes.
 
 Only hints: whoever misses one finds the same work by its timestamp in the database. Absent on purpose: truth.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 Work = TypeVar("Work")
+
+
+class Bell(asyncio.Event):
+    """`set()` wakes whoever waits in this process. `ring()` says that there is something for any process: where a carrier is
+    given, the others hear it too."""
+
+    carrier: Callable[[], None] | None = None
+
+    def ring(self) -> None:
+        self.set()
+        if self.carrier is not None:
+            self.carrier()
 
 
 class Tray(Generic[Work]):
@@ -17,7 +29,7 @@ class Tray(Generic[Work]):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._work: deque[Work] = deque()
-        self.bell = asyncio.Event()
+        self.bell = Bell()
         self.open = False
         """A loop of this process empties it; otherwise nothing may be leased into it."""
         self.under_way = 0
@@ -45,22 +57,30 @@ class Watch(Generic[Work]):
     def __init__(self) -> None:
         self._waiting: dict[int, set[asyncio.Future[Work | None]]] = {}
         self.closed = False
+        self.carrier: Callable[[int], None] | None = None
 
     def changed(self, task_id: int, now: Work) -> None:
-        for future in self._waiting.pop(task_id, ()):
-            if not future.done():
-                future.set_result(now)
+        self._answer(task_id, now)
+        if self.carrier is not None:
+            self.carrier(task_id)
+
+    def look(self, task_ids: Iterable[int] | None = None) -> None:
+        """These tasks have changed elsewhere, or nobody knows which: whoever waits for one looks at the database."""
+        for task_id in list(self._waiting) if task_ids is None else task_ids:
+            self._answer(task_id, None)
 
     def close(self) -> None:
         """The service stops: whoever waits is answered with what is known."""
         self.closed = True
-        for waiting in list(self._waiting.values()):
-            for future in waiting:
-                if not future.done():
-                    future.set_result(None)
+        self.look()
+
+    def _answer(self, task_id: int, now: Work | None) -> None:
+        for future in self._waiting.pop(task_id, ()):
+            if not future.done():
+                future.set_result(now)
 
     async def wait(self, task_id: int, timeout_s: float) -> Work | None:
-        """None when the time is over, or the service stops."""
+        """None when the time is over, the service stops, or another process has changed it."""
         if self.closed:
             return None
         future: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()

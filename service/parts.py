@@ -1,13 +1,12 @@
 """The chosen parts of one process, passed by hand: no globals, no container."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import httpx
 
 from service.accounts import Accounts
-from service.bells import Tray, Watch
+from service.bells import Bell, Tray, Watch
 from service.channels.base import Channel
 from service.domain.catalog import Catalog
 from service.domain.due import Due
@@ -53,5 +52,16 @@ class Parts:
     janitor: Tray[None] = field(default_factory=lambda: Tray[None](1))
     """Only its bell is used: somebody asked for long work."""
     keep: Keep = field(default_factory=Keep)
-    happened: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    happened: Bell = field(default_factory=Bell, repr=False)
     """Rung after a commit that wrote events: the live feed looks at once."""
+
+    @property
+    def bells(self) -> Mapping[str, Bell]:
+        """Those that other processes have to hear too."""
+        return {
+            "courier": self.courier.bell,
+            "submitter": self.submitter.bell,
+            "stale": self.stale.bell,
+            "janitor": self.janitor.bell,
+            "happened": self.happened,
+        }

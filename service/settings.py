@@ -49,6 +49,11 @@ KEEP_LIMIT = 3_650
 
 VARIABLES = (
     Variable("CALLSHEET_DATABASE_URL", "sqlite:///var/callsheet.db", "or `postgresql://…`"),
+    Variable(
+        "CALLSHEET_DATABASE_POOLER",
+        "none",
+        "`transaction`: a pooler like PgBouncer gives each transaction another connection of the database",
+    ),
     Variable("CALLSHEET_PUBLIC_URL", "http://127.0.0.1:$PORT", "what providers can reach; goes into callback URLs"),
     Variable("HOST", "127.0.0.1", "address to listen on"),
     Variable("PORT", "8000", "port to listen on"),
@@ -116,6 +121,8 @@ class Settings:
     accounts: Sequence[AccountSettings]
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     keep: Keep = field(default_factory=Keep)
+    pooled: bool = False
+    """Between us and PostgreSQL is a pooler that knows transactions only."""
 
     @property
     def sqlite_path(self) -> str | None:
@@ -177,6 +184,7 @@ def load(env: Mapping[str, str] | None = None, *, make_keys: bool = True) -> Set
         accounts=accounts,
         config=config,
         keep=_keep(env, faults),
+        pooled=_choice(env, "CALLSHEET_DATABASE_POOLER", ("none", "transaction"), faults) == "transaction",
     )
     if production and not accounts:
         faults.append(
@@ -256,6 +264,7 @@ def shown(env: Mapping[str, str], settings: Settings) -> list[tuple[str, str, st
     """(variable, value with secrets masked, meaning) for people."""
     values = {
         "CALLSHEET_DATABASE_URL": _without_password(settings.database_url),
+        "CALLSHEET_DATABASE_POOLER": "transaction" if settings.pooled else "none",
         "CALLSHEET_PUBLIC_URL": settings.public_url,
         "HOST": settings.host,
         "PORT": str(settings.port),

@@ -29,7 +29,7 @@ from service.providers.base import Callbacks
 from service.settings import Settings, keys_path, load, reach
 from service.signing import CallbackTokens
 from service.store import migrate
-from service.store.postgres import Postgres, database_ms
+from service.store.postgres import Postgres, clock_us
 from service.store.sqlite import lock_file
 from service.web.reach import process_of, question
 
@@ -39,7 +39,8 @@ MENDED = (3, 51, 3)
 DISK_WRONG, DISK_NOTE = 256 * 1024**2, 2 * 1024**3
 """Bytes: a day of a busy service, and a month."""
 SKEW_NOTE_MS, SKEW_WRONG_MS = 1_000, 10_000
-"""Leases last a minute: processes whose clocks differ by much of that take each other's work."""
+"""Every process goes by the database's clock. If that is the wrong one of the two, subscribers who check the age of a
+signature refuse notices, mostly from five minutes on."""
 LOOKUP_S = 3.0
 ANSWER_WITHIN_S = 5.0
 
@@ -120,7 +121,9 @@ def _database(settings: Settings, running: bool) -> Iterator[Check]:
         return
     yield _schema("PostgreSQL", at)
     verdict = WRONG if skew_ms > SKEW_WRONG_MS else NOTE if skew_ms > SKEW_NOTE_MS else FINE
-    yield Check("clock", verdict, f"{skew_ms} ms off the database's", "" if verdict == FINE else "let NTP set both clocks")
+    yield Check(
+        "clock", verdict, f"{skew_ms} ms off the database's", "" if verdict == FINE else "the database's counts: let NTP set it"
+    )
 
 
 async def _postgres(settings: Settings) -> tuple[str | None, int]:
@@ -129,7 +132,7 @@ async def _postgres(settings: Settings) -> tuple[str | None, int]:
     try:
         at = await db.read(migrate.current)
         before = clock_ms()
-        theirs = await database_ms(db.engine)
+        theirs = await db.read(clock_us) // 1_000
         return at, abs(theirs - (before + clock_ms()) // 2)
     finally:
         await db.engine.dispose()

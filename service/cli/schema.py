@@ -19,7 +19,7 @@ def migrate(env: Mapping[str, str], change: bool) -> tuple[str | None, str]:
     settings = load(env, make_keys=False)
     try:
         if settings.sqlite_path is None:
-            before = asyncio.run(_postgres(settings.database_url, change))
+            before = asyncio.run(_postgres(settings.database_url, settings.pooled, change))
         else:
             before = _sqlite(settings.sqlite_path, change)
     except (SQLAlchemyError, OSError) as error:
@@ -41,8 +41,8 @@ def _sqlite(path: str, change: bool) -> str | None:
         os.close(lock)
 
 
-async def _postgres(url: str, change: bool) -> str | None:
-    before = await migrations.at_postgres(url)
+async def _postgres(url: str, pooled: bool, change: bool) -> str | None:
+    before = await migrations.at_postgres(url, pooled)
     if change:
-        await migrations.to_head_postgres(url)
+        await migrations.to_head_postgres(url, pooled)
     return before

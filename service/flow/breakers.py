@@ -45,7 +45,7 @@ async def weigh(parts: Parts, key: Key, news: SubmitOutcome | Again) -> None:
     if in_hand:
         parts.courier.put(in_hand)
     if opened:
-        parts.happened.set()
+        parts.happened.ring()
         parts.metrics.ledger.add(*key, "breaker_opened")
         log.warning("account.degraded", extra={"provider": key[0], "account": key[1], "reason": reason})
 

@@ -46,7 +46,7 @@ async def forget_app(parts: Parts, app_id: str) -> Any:
         return jobs.add(tx, app_id, KIND, None, 0, tx.ids.new())
 
     job_id = await parts.db.write(act)
-    parts.janitor.bell.set()
+    parts.janitor.bell.ring()
     return await parts.db.read(lambda sql: jobs.by_id(sql, app_id, job_id))
 
 

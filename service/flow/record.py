@@ -72,15 +72,15 @@ async def record(parts: Parts, arrival: Arrival, within_s: float | None = None) 
             },
         )
     if recorded.moved or recorded.alerted:
-        parts.happened.set()
+        parts.happened.ring()
     if recorded.in_hand:
         parts.courier.put(recorded.in_hand)
     elif recorded.moved:
-        parts.courier.bell.set()
+        parts.courier.bell.ring()
     if task.poll_at is not None and task.poll_at <= parts.clock():
-        parts.stale.bell.set()
+        parts.stale.bell.ring()
     if task.place_at is not None:
-        parts.submitter.bell.set()
+        parts.submitter.bell.ring()
     return recorded
 
 

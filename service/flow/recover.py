@@ -31,7 +31,7 @@ async def start(parts: Parts, app_id: str, subscription_id: int, since: int) -> 
         return jobs.add(tx, app_id, KIND, subscription_id, first_id_at(since) - 1, tx.ids.new())
 
     job_id = await parts.db.write(act)
-    parts.janitor.bell.set()
+    parts.janitor.bell.ring()
     return await parts.db.read(lambda sql: jobs.by_id(sql, app_id, job_id))
 
 

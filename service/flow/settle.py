@@ -211,7 +211,7 @@ async def tell_abandoned(parts: Parts) -> bool:
 
     count, in_hand = await parts.db.write(act)
     if count:
-        parts.happened.set()
+        parts.happened.ring()
         parts.courier.put(in_hand)
     return count >= UNTOLD
 

@@ -90,7 +90,7 @@ async def place_order(parts: Parts, app_id: str, order: Order, key: str | None =
     if placed.placement is not None:
         parts.submitter.put([placed.placement])
     elif not placed.replayed:
-        parts.submitter.bell.set()
+        parts.submitter.bell.ring()
     return placed
 
 

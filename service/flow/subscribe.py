@@ -141,7 +141,7 @@ async def change(parts: Parts, app_id: str, subscription_id: int, changes: Mappi
             lanes.wake(tx, subscription_id)  # another address: what the old one did says nothing about it
 
     await parts.db.write(act)
-    parts.courier.bell.set()
+    parts.courier.bell.ring()
     return await get(parts, app_id, subscription_id)
 
 
@@ -210,7 +210,7 @@ async def set_status(parts: Parts, app_id: str, subscription_id: int, status: st
 
     if not await parts.db.write(act):
         raise NotFound("there is no such subscription")
-    parts.courier.bell.set()
+    parts.courier.bell.ring()
     return None if status == "deleted" else await get(parts, app_id, subscription_id)
 
 
@@ -247,4 +247,4 @@ async def resend(parts: Parts, app_id: str, delivery_id: int) -> None:
         lanes.touch(tx, {row.subscription_id: tx.now})
 
     await parts.db.write(act)
-    parts.courier.bell.set()
+    parts.courier.bell.ring()

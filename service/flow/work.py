@@ -23,5 +23,5 @@ async def step(parts: Parts) -> bool:
 
     worked = await parts.db.write(act)
     if worked:
-        parts.courier.bell.set()
+        parts.courier.bell.ring()
     return worked

@@ -39,6 +39,8 @@ class Database(Protocol):
     """Both engines behind one interface."""
 
     ids: Ids
+    clock: Callable[[], int]
+    """Milliseconds; what every timestamp is told by. On PostgreSQL the same one for all processes."""
 
     async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
         """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable. `Unavailable`

@@ -43,11 +43,11 @@ class Inline(Executor):
 
 
 class SQLite:
-    def __init__(self, path: str, ids: Ids, clock_ms: Callable[[], int], inline: bool = False) -> None:
+    def __init__(self, path: str, ids: Ids, clock: Callable[[], int], inline: bool = False) -> None:
         """`path` is a file, or `:memory:` with `inline` for the simulation."""
         self.ids = ids
         self.path = path
-        self._clock_ms, self._inline = clock_ms, inline
+        self.clock, self._inline = clock, inline
         self._memory = path == ":memory:"
         assert inline or not self._memory, "an in-memory database has one connection, so it is inline"
         self._lock: int | None = None
@@ -103,7 +103,7 @@ class SQLite:
     def _transact(self, act: Callable[[Tx], Any]) -> Any:
         assert self._sql is not None, "start() first"
         with self._sql.begin():
-            return run_inside(act, Tx(self._sql, self.ids, self._clock_ms()))
+            return run_inside(act, Tx(self._sql, self.ids, self.clock()))
 
     def _look(self, look: Callable[[Connection], Answer]) -> Answer:
         if self._memory:

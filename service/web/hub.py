@@ -31,7 +31,9 @@ REPLAYS = 4
 SLICE = 256
 """Readers served before anybody else in the process has a turn."""
 POLL_S = 0.5
-"""What other processes wrote rings no bell here."""
+"""A bell that other processes rang may have got lost on the way."""
+SOON_S = 0.05
+"""A bell rings for events that an older transaction, still open, hides from everybody for a moment (PostgreSQL)."""
 BEAT_S = 15.0
 GOODBYE_S = 1.0
 """For a stream's last bytes at shutdown; whoever has not taken them then is hung up on."""
@@ -127,9 +129,11 @@ class Hub:
     async def _follow(self) -> None:
         beats = asyncio.create_task(self._beats(), name="live beats")
         errors = 0
+        rung = False
         while self._readers and not self.closed:
             self._parts.happened.clear()
-            pause_s = POLL_S
+            numbered = self._at[0] > 0  # transactions have numbers: it is PostgreSQL
+            pause_s = SOON_S if rung and numbered else POLL_S
             try:
                 rows = await self._parts.db.read(lambda sql: journal.feed(sql, None, self._at, PAGE))
                 errors = 0
@@ -141,7 +145,7 @@ class Hub:
                 errors += 1
                 _failed("live.tail_failed", error)
                 pause_s = min(0.1 * 2**errors, PAUSE_LIMIT_S)
-            await _ring(self._parts.happened, pause_s)
+            rung = await _ring(self._parts.happened, pause_s)
         beats.cancel()
         self._tail = None
 
@@ -203,12 +207,12 @@ def _chosen(patterns: tuple[str, ...], frame: Frame) -> bool:
     return not patterns or wants(patterns, frame.type)
 
 
-async def _ring(bell: asyncio.Event, pause_s: float) -> None:
+async def _ring(bell: asyncio.Event, pause_s: float) -> bool:
     try:
         async with asyncio.timeout(pause_s):
-            await bell.wait()
+            return await bell.wait()
     except TimeoutError:
-        pass
+        return False
 
 
 def _failed(name: str, error: Exception) -> None:

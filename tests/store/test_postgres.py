@@ -9,7 +9,7 @@ import pytest
 from service.domain.errors import Unavailable
 from service.store import migrate
 from service.store import postgres as engine_file
-from service.store.postgres import Postgres, database_ms
+from service.store.postgres import Postgres, clock_us
 from tests.postgres import Server, server
 from tests.store.conftest import clock, named, write_words
 
@@ -121,7 +121,7 @@ async def test_a_row_that_is_locked_for_too_long_means_unavailable(
 async def test_more_readers_than_connections_wait_and_then_are_told_to_come_again(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_file, "POOL", 0)
+    monkeypatch.setattr(engine_file, "READERS", 1)
     monkeypatch.setattr(engine_file, "POOL_S", 0.1)
     db = Postgres(own_server.url, named(10), clock, groups=1)
     await db.start()
@@ -137,5 +137,39 @@ async def test_every_commit_waits_for_the_disk(db: Postgres) -> None:
 
 
 async def test_the_clock_of_the_database_can_be_asked(db: Postgres) -> None:
-    before = await database_ms(db.engine)
-    assert before <= await database_ms(db.engine) < before + 60_000
+    before = await db.read(clock_us)
+    assert before <= await db.read(clock_us) < before + 60_000_000
+
+
+async def test_readers_and_writers_in_crowds_keep_no_callback_waiting(own_server: Server) -> None:
+    db = Postgres(own_server.url, named(11), clock)
+    await db.start()
+    slow = [db.read(lambda sql: sql.exec_driver_sql("SELECT pg_sleep(20)")) for _ in range(engine_file.READERS * 2)]
+    slow += [db.write(lambda tx: tx.sql.exec_driver_sql("SELECT pg_sleep(20)")) for _ in range(engine_file.WRITERS * 2)]
+    crowd = [asyncio.ensure_future(each) for each in slow]
+    admin = await asyncpg.connect(own_server.url)
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'callsheet' AND query = 'SELECT pg_sleep(20)'"
+    async with asyncio.timeout(15):
+        while await admin.fetchval(sleeping) < engine_file.READERS + engine_file.WRITERS:  # noqa: ASYNC110 (a server tells nobody)
+            await asyncio.sleep(0.01)
+        assert await asyncio.gather(*(tried(db, f"through {i}") for i in range(50))) == [f"through {i}" for i in range(50)]
+    assert not any(each.done() for each in crowd)
+    for each in crowd:
+        each.cancel()
+    await admin.close()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    await db.stop()
+
+
+async def test_a_process_that_stops_in_mid_sentence_holds_its_locks_not_for_long(
+    db: Postgres, own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine_file.SESSION, "idle_in_transaction_session_timeout", "200")
+    await tried(db, "held")
+    stopped = Postgres(own_server.url, named(12), clock)
+    await stopped.start()
+    async with stopped.engine.connect() as connection:
+        await connection.exec_driver_sql("UPDATE seen_word SET at = at + 1")
+        assert await db.write(lambda tx: tx.sql.exec_driver_sql("UPDATE seen_word SET at = at + 1").rowcount) == 1
+        await connection.invalidate()
+    await stopped.stop()

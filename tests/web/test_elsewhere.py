@@ -1,0 +1,70 @@
+"""What one process records is seen by whoever is connected to another one, and not only when that one looks by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.domain import ids
+from service.store.postgres import Postgres
+from service.web import hub, tasks
+from tests.conftest import empty
+from tests.web.listening import serving, until
+from tests.world import Engine, World
+
+pytestmark = pytest.mark.anyio
+
+WITHIN_S = 20.0
+NEVER_S = 3_600.0
+
+
+@pytest.fixture
+async def two(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, World]]:
+    """Two processes that never look by themselves."""
+    monkeypatch.setattr(hub, "POLL_S", NEVER_S)
+    monkeypatch.setattr(tasks, "SLICE_S", NEVER_S)
+    await empty(postgres_url)
+    engine = Engine(postgres_url)
+    async with World(engine, seed=1) as one, World(engine, seed=2) as other, asyncio.timeout(WITHIN_S):
+        for world in (one, other):
+            assert isinstance(world.db, Postgres)
+            hints = world.db.carry(world.parts.bells, world.parts.watch)
+            assert hints is not None
+            await hints.listening.wait()
+        other.jobs = one.jobs
+        yield one, other
+
+
+async def test_a_reader_of_the_live_feed_hears_what_another_process_recorded(two: tuple[World, World]) -> None:
+    one, other = two
+    await one.submit()
+    async with serving(one) as server:
+        ear = await server.ear()
+        await until(lambda: one.site.hub.reader_count == 1)
+        for status in ("running", "succeeded"):
+            assert await other.callback(status) == 200
+            assert (await ear.event()).type == f"task.{status}"
+
+
+async def test_a_caller_who_waits_is_answered_when_another_process_has_the_news(two: tuple[World, World]) -> None:
+    one, other = two
+    task = await one.submit()
+    asked = asyncio.create_task(one.api("GET", f"/v1/tasks/{ids.encode(ids.TASK, task.id)}", Prefer="wait=60"))
+    await until(lambda: task.id in one.parts.watch._waiting)
+    assert await other.callback("running") == 200
+    assert (await asked).json()["state"] == "running"
+
+
+async def test_an_order_taken_by_a_process_without_loops_wakes_one_that_has_them(two: tuple[World, World]) -> None:
+    web, worker = two
+    web.parts.submitter.open = web.parts.courier.open = False
+    worker.parts.submitter.bell.clear()
+    await web.order()
+    await worker.parts.submitter.bell.wait()
+    await worker.send()
+    assert worker.creates == 1
+    worker.parts.courier.bell.clear()
+    await web.subscribe()
+    assert await web.callback("running", list(worker.jobs.values())[-1]) == 200
+    await worker.parts.courier.bell.wait()
+    assert await worker.deliver() == 1
