@@ -224,7 +224,7 @@ def reach(env: Mapping[str, str] | None = None) -> Reach:
 def _read_keys(path: Path) -> dict[str, str] | None:
     try:
         kept = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise ConfigError([Fault(str(path), f"holds the keys and cannot be read: {type(error).__name__}")]) from None
@@ -245,12 +245,16 @@ def kept_keys(path: Path, make: bool) -> dict[str, str]:
     }
     if not make:
         return made
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(made, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(made, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        why = f"keys cannot be kept in {path.parent} ({error.strerror}): name a file in a folder that this user may write"
+        raise ConfigError([Fault("CALLSHEET_DATABASE_URL", why)]) from None
     try:
         os.link(fresh, path)  # whoever is first wins, whole
     except FileExistsError:

@@ -11,7 +11,7 @@ from service.cli.verb import told
 from service.settings import load
 from service.store import migrate as migrations
 from service.store.database import translated
-from service.store.sqlite import lock_file
+from service.store.sqlite import check_file, lock_file
 
 
 def migrate(env: Mapping[str, str], change: bool) -> tuple[str | None, str]:
@@ -31,6 +31,7 @@ def _sqlite(path: str, change: bool) -> str | None:
     there = Path(path).exists()
     if not there and not change:
         return None
+    check_file(path)
     lock = lock_file(path)
     try:
         before = migrations.at_sqlite(path) if there else None

@@ -61,6 +61,7 @@ class SQLite:
     def hold(self) -> None:
         """Keep every other process out; before anything touches the file."""
         if self._lock is None and not self._memory:
+            check_file(self.path)
             self._lock = lock_file(self.path)
 
     async def start(self) -> None:
@@ -123,6 +124,23 @@ def _single(tx: Tx, act: Callable[[Tx], Any], items: Any) -> list[Any]:
     return [act(tx) for _ in items]
 
 
+HEAD = b"SQLite format 3\0"
+"""Of every file of SQLite's that is not empty."""
+
+
+def check_file(path: str) -> None:
+    """Before anything is written beside it."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(len(HEAD))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unusable(f"{path} cannot be read ({error.strerror}): name a file that this user may write") from None
+    if head not in (b"", HEAD):
+        raise _unusable(f"{path} is not an SQLite database: name another file, or put a backup in its place")
+
+
 def lock_file(path: str) -> int:
     """Held for the life of the process; the kernel lets go when it dies, however it dies."""
     try:
@@ -130,20 +148,19 @@ def lock_file(path: str) -> int:
         handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # prompts and results are its owner's; WAL and index follow it
     except OSError as error:
-        raise ConfigError([Fault("CALLSHEET_DATABASE_URL", f"{path} cannot be written: {error.strerror}")]) from None
+        raise _unusable(f"{path} cannot be written ({error.strerror}): name a file that this user may write") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        raise ConfigError(
-            [
-                Fault(
-                    "CALLSHEET_DATABASE_URL",
-                    f"another process has {path} open. SQLite holds one process; stop it, or use PostgreSQL for more than one",
-                )
-            ]
+        raise _unusable(
+            f"another process has {path} open. SQLite holds one process; stop it, or use PostgreSQL for more than one"
         ) from None
     return handle
+
+
+def _unusable(why: str) -> ConfigError:
+    return ConfigError([Fault("CALLSHEET_DATABASE_URL", why)])
 
 
 def _engine(path: str, reading: bool, memory: bool) -> Engine:

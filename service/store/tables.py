@@ -1,7 +1,8 @@
 """The tables. One schema for both engines; instants are integer milliseconds, names of rows 63-bit integers.
 
 Rows that are claimed carry one timestamp that says who may act and when, under a partial index that holds nothing but
-open work: a million finished rows cost the claim nothing.
+open work: a million finished rows cost the claim nothing. On PostgreSQL every change leaves a dead row behind: pages have
+room for the next version, and are swept long before a fifth of them is dead.
 """
 
 from typing import Any
@@ -26,6 +27,31 @@ def _words(null: bool = False) -> Any:
 
 def _bytes(null: bool = False) -> Any:
     return Field(sa_column=Column(LargeBinary, nullable=null), default=None) if null else Field(sa_type=LargeBinary)
+
+
+CHANGING: dict[str, Any] = {
+    "postgresql_with": {
+        "fillfactor": 80,
+        "autovacuum_vacuum_scale_factor": 0.02,
+        "autovacuum_analyze_scale_factor": 0.02,
+        "autovacuum_vacuum_cost_delay": 0,
+    }
+}
+"""Large tables whose newest rows change a few times and then rest."""
+BUSY: dict[str, Any] = {
+    "postgresql_with": {
+        "fillfactor": 50,
+        "autovacuum_vacuum_threshold": 500,
+        "autovacuum_vacuum_scale_factor": 0.0,
+        "autovacuum_analyze_scale_factor": 0.1,
+        "autovacuum_vacuum_cost_delay": 0,
+    }
+}
+"""Few rows that change all the time, walked by every claim: swept by the number of changes."""
+GROWING: dict[str, Any] = {
+    "postgresql_with": {"autovacuum_vacuum_insert_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.02}
+}
+"""Written once, read for a while, and dropped at the old end."""
 
 
 class App(SQLModel, table=True):
@@ -92,6 +118,7 @@ class Task(SQLModel, table=True):
             sqlite_where=text("submission_id IS NOT NULL AND ended_at IS NULL"),
             postgresql_where=text("submission_id IS NOT NULL AND ended_at IS NULL"),
         ),
+        CHANGING,
     )
     id: int = _key()
     app_id: str = Field(sa_type=String)
@@ -131,6 +158,7 @@ class Task(SQLModel, table=True):
 class TaskOrder(SQLModel, table=True):
     """The whole order as it is placed, inline media included; apart from the rows that are listed."""
 
+    __table_args__ = GROWING
     __tablename__ = "task_order"
     task_id: int = _key()
     app_id: str = Field(sa_type=String)
@@ -143,6 +171,7 @@ class TaskOrder(SQLModel, table=True):
 class TaskLabel(SQLModel, table=True):
     """The caller's metadata, to be found by."""
 
+    __table_args__ = GROWING
     __tablename__ = "task_label"
     app_id: str = Field(sa_type=String, primary_key=True)
     name: str = Field(sa_type=String, primary_key=True)
@@ -171,6 +200,7 @@ class Submission(SQLModel, table=True):
             sqlite_where=text("outcome IN ('sending', 'unknown')"),
             postgresql_where=text("outcome IN ('sending', 'unknown')"),
         ),
+        CHANGING,
     )
     id: int = _key()
     task_id: int = _big()
@@ -190,7 +220,7 @@ class Submission(SQLModel, table=True):
 class Receipt(SQLModel, table=True):
     """A report as it arrived: a callback, or the answer to a question that taught us something."""
 
-    __table_args__ = (Index("receipt_by_task", "task_id", "id"),)
+    __table_args__ = (Index("receipt_by_task", "task_id", "id"), GROWING)
     id: int = _key()
     app_id: str = Field(sa_type=String)
     task_id: int = _big()
@@ -215,6 +245,7 @@ class Event(SQLModel, table=True):
         Index("event_by_app", "app_id", "xact", "id"),
         # SQLite needs no second order of everything (see `xact`): there nothing is in it.
         Index("event_in_order", "xact", "id", sqlite_where=text("xact > 0")),
+        GROWING,
     )
     id: int = _key()
     xact: int = _big()
@@ -320,6 +351,7 @@ class Lane(SQLModel, table=True):
             sqlite_where=text("abandoned > 0"),
             postgresql_where=text("abandoned > 0"),
         ),
+        BUSY,
     )
     id: int = _key()
     due_at: int | None = _big(null=True)
@@ -341,6 +373,7 @@ class Lane(SQLModel, table=True):
 class Pace(SQLModel, table=True):
     """An address that takes one message at a time, shared by the subscriptions that lead to it."""
 
+    __table_args__ = BUSY
     id: int = _key()
     """A digest of the address."""
     next_at: int = _big()
@@ -373,6 +406,7 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state IN ('abandoned', 'skipped')"),
             postgresql_where=text("state IN ('abandoned', 'skipped')"),
         ),
+        CHANGING,
     )
     id: int = _key()
     app_id: str = Field(sa_type=String)
@@ -394,6 +428,7 @@ class Delivery(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
+    __table_args__ = GROWING
     delivery_id: int = _key()
     number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     app_id: str = Field(sa_type=String)
@@ -409,6 +444,7 @@ class Attempt(SQLModel, table=True):
 class AccountState(SQLModel, table=True):
     """What is known of one account beyond its configuration, shared by all processes and kept over restarts."""
 
+    __table_args__ = BUSY
     __tablename__ = "account"
     provider: str = Field(sa_type=String, primary_key=True)
     name: str = Field(sa_type=String, primary_key=True)
@@ -428,6 +464,7 @@ class AccountState(SQLModel, table=True):
 class Tally(SQLModel, table=True):
     """Running totals of one account. Written now and then: the last seconds before a crash may be missing."""
 
+    __table_args__ = BUSY
     provider: str = Field(sa_type=String, primary_key=True)
     account: str = Field(sa_type=String, primary_key=True)
     what: str = Field(sa_type=String, primary_key=True)
@@ -437,6 +474,7 @@ class Tally(SQLModel, table=True):
 class Sample(SQLModel, table=True):
     """How long tasks stayed silent in one state: counters of buckets of durations."""
 
+    __table_args__ = BUSY
     provider: str = Field(sa_type=String, primary_key=True)
     model: str = Field(sa_type=String, primary_key=True)
     state: str = Field(sa_type=String, primary_key=True)
@@ -451,6 +489,7 @@ class Job(SQLModel, table=True):
         Index("job_due", "due_at", sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL")),
         Index("job_by_app", "app_id", "id"),
         Index("job_by_subscription", "subscription_id", "id"),
+        BUSY,
     )
     id: int = _key()
     app_id: str = Field(sa_type=String)
@@ -473,6 +512,7 @@ class Job(SQLModel, table=True):
 class Pulse(SQLModel, table=True):
     """Proof that the database takes writes, for `/readyz`; one row per process name."""
 
+    __table_args__ = BUSY
     name: str = Field(sa_type=String, primary_key=True)
     at: int = _big()
 

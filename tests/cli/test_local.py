@@ -51,6 +51,30 @@ def refused(done: Result | subprocess.CompletedProcess[str]) -> str:
     return done.stderr
 
 
+@pytest.mark.parametrize("verb", ["serve", "migrate"])
+@pytest.mark.parametrize("kind", ["a folder", "not a database", "under a file", "forbidden"])
+def test_a_database_file_that_cannot_be_used_is_named_with_what_to_do(
+    env: dict[str, str], tmp_path: Path, verb: str, kind: str
+) -> None:
+    path = tmp_path / "callsheet.db"
+    match kind:
+        case "a folder":
+            path.mkdir()
+        case "not a database":
+            path.write_text("Dear diary, today I was opened by a database.\n")
+        case "under a file":
+            path.write_text("")
+            path = path / "callsheet.db"
+        case "forbidden":
+            path = Path("/proc/nobody/callsheet.db")
+    said = refused(here(env | {"CALLSHEET_DATABASE_URL": f"sqlite:///{path}"}, verb))
+    assert "  CALLSHEET_DATABASE_URL: " in said
+    assert str(path) in said or str(path.parent) in said
+    assert "name a" in said
+    if kind == "not a database":
+        assert path.read_text().startswith("Dear diary"), "it is somebody else's"
+
+
 def test_every_wrong_variable_is_named_at_once(env: dict[str, str], tmp_path: Path) -> None:
     wrong = {"PORT": "many", "CALLSHEET_ENV": "prod", "CALLSHEET_ENCRYPTION_KEYS": "short", "CALLSHEET_PUBLIC_URL": "http://["}
     wrong["CALLSHEET_DATABASE_URL"] = "postgresql://me:p]@host:port/x"
@@ -78,7 +102,7 @@ def test_a_database_that_another_process_holds_is_told_once_also_inside_the_serv
 def test_a_database_that_is_none_is_told(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "callsheet.db").write_text("not a database, and longer than its header would be" * 20)
-    assert "not a database" in refused(here(env, "migrate"))
+    assert "not an SQLite database" in refused(here(env, "migrate"))
     assert "not a database" in checks(env, code=1)["database"].found
 
 

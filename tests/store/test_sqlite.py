@@ -107,7 +107,7 @@ async def test_a_second_database_object_is_refused_until_the_first_has_stopped(p
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ConfigError, match=r"CALLSHEET_DATABASE_URL.* cannot be written: Not a directory"):
+    with pytest.raises(ConfigError, match=r"CALLSHEET_DATABASE_URL.* cannot be written \(Not a directory\)"):
         lock_file(str(tmp_path / "file" / "below" / "callsheet.db"))
 
 

@@ -23,6 +23,13 @@ def upgrade() -> None:
         sa.Column("get_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("silent_count", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("provider", "name"),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_threshold": 500,
+            "autovacuum_vacuum_scale_factor": 0.0,
+            "autovacuum_analyze_scale_factor": 0.1,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_table(
         "api_key",
@@ -59,6 +66,7 @@ def upgrade() -> None:
         sa.Column("answer", sa.LargeBinary(), nullable=True),
         sa.Column("at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", "number"),
+        postgresql_with={"autovacuum_vacuum_insert_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.02},
     )
     op.create_table(
         "delivery",
@@ -75,6 +83,12 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("ended_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={
+            "fillfactor": 80,
+            "autovacuum_vacuum_scale_factor": 0.02,
+            "autovacuum_analyze_scale_factor": 0.02,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_index(
         "delivery_again",
@@ -117,6 +131,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={"autovacuum_vacuum_insert_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.02},
     )
     op.create_index("event_by_app", "event", ["app_id", "xact", "id"], unique=False)
     op.create_index("event_by_task", "event", ["task_id", "sequence"], unique=True)
@@ -147,6 +162,13 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("ended_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_threshold": 500,
+            "autovacuum_vacuum_scale_factor": 0.0,
+            "autovacuum_analyze_scale_factor": 0.1,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_index("job_by_app", "job", ["app_id", "id"], unique=False)
     op.create_index("job_by_subscription", "job", ["subscription_id", "id"], unique=False)
@@ -169,6 +191,13 @@ def upgrade() -> None:
         sa.Column("abandoned", sa.Integer(), nullable=False),
         sa.Column("abandoned_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_threshold": 500,
+            "autovacuum_vacuum_scale_factor": 0.0,
+            "autovacuum_analyze_scale_factor": 0.1,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_index(
         "lane_due",
@@ -191,12 +220,26 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("next_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_threshold": 500,
+            "autovacuum_vacuum_scale_factor": 0.0,
+            "autovacuum_analyze_scale_factor": 0.1,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_table(
         "pulse",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("name"),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_threshold": 500,
+            "autovacuum_vacuum_scale_factor": 0.0,
+            "autovacuum_analyze_scale_factor": 0.1,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_table(
         "receipt",
@@ -211,6 +254,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={"autovacuum_vacuum_insert_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.02},
     )
     op.create_index("receipt_by_task", "receipt", ["task_id", "id"], unique=False)
     op.create_table(
@@ -221,6 +265,13 @@ def upgrade() -> None:
         sa.Column("bucket", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("provider", "model", "state", "bucket"),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_threshold": 500,
+            "autovacuum_vacuum_scale_factor": 0.0,
+            "autovacuum_analyze_scale_factor": 0.1,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_table(
         "seen_word",
@@ -245,6 +296,12 @@ def upgrade() -> None:
         sa.Column("answered_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("conflict_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={
+            "fillfactor": 80,
+            "autovacuum_vacuum_scale_factor": 0.02,
+            "autovacuum_analyze_scale_factor": 0.02,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_index("submission_by_remote_id", "submission", ["provider", "remote_id"], unique=False)
     op.create_index("submission_by_task", "submission", ["task_id", "number"], unique=True)
@@ -328,6 +385,13 @@ def upgrade() -> None:
         sa.Column("what", sa.String(), nullable=False),
         sa.Column("count", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("provider", "account", "what"),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_threshold": 500,
+            "autovacuum_vacuum_scale_factor": 0.0,
+            "autovacuum_analyze_scale_factor": 0.1,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_table(
         "task",
@@ -365,6 +429,12 @@ def upgrade() -> None:
         sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={
+            "fillfactor": 80,
+            "autovacuum_vacuum_scale_factor": 0.02,
+            "autovacuum_analyze_scale_factor": 0.02,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_index("task_by_app", "task", ["app_id", "id"], unique=False)
     op.create_index("task_by_state", "task", ["app_id", "state", "id"], unique=False)
@@ -415,6 +485,7 @@ def upgrade() -> None:
         sa.Column("value", sa.String(), nullable=False),
         sa.Column("task_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("app_id", "name", "value", "task_id"),
+        postgresql_with={"autovacuum_vacuum_insert_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.02},
     )
     op.create_table(
         "task_order",
@@ -424,6 +495,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("task_id"),
+        postgresql_with={"autovacuum_vacuum_insert_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.02},
     )
     op.create_index(op.f("ix_task_order_digest"), "task_order", ["digest"], unique=False)
     # ### end Alembic commands ###
