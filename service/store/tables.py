@@ -401,7 +401,6 @@ class Delivery(SQLModel, table=True):
         Index(
             "delivery_undelivered",
             "app_id",
-            "state",
             "id",
             sqlite_where=text("state IN ('abandoned', 'skipped')"),
             postgresql_where=text("state IN ('abandoned', 'skipped')"),

@@ -112,7 +112,7 @@ def upgrade() -> None:
     op.create_index(
         "delivery_undelivered",
         "delivery",
-        ["app_id", "state", "id"],
+        ["app_id", "id"],
         unique=False,
         sqlite_where=sa.text("state IN ('abandoned', 'skipped')"),
         postgresql_where=sa.text("state IN ('abandoned', 'skipped')"),
