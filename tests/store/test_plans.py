@@ -132,7 +132,7 @@ BY_NAME: dict[str, Callable[[Tx, Ground], Any]] = {
         tx.sql, "default", before_id=None, limit=50, labels=[("team", "radio")]
     ),
     "leases that stand": lambda tx, g: deliveries.held(tx, [(g.delivery_id, 1)]),
-    "the newest event": lambda tx, g: journal.last_event_id(tx.sql),
+    "the newest names": lambda tx, g: journal.last_id(tx.sql),
     "sent in the last minute": lambda tx, g: waiting.sent_since(tx.sql, KEY, tx.now - 60_000),
     "old receipts": lambda tx, g: retention.drop_receipts(tx, START_MS - 10**9, 500),
     "old attempts": lambda tx, g: retention.drop_attempts(tx, START_MS - 10**9, 500),
