@@ -7,9 +7,9 @@ the last seconds before a crash, and nothing else depends on them. Absent on pur
 from collections import Counter
 from collections.abc import Mapping
 
-from service.domain.advance import Source
 from service.domain.learning import bucket
 from service.domain.lifecycle import SETTLED, State
+from service.domain.news import Source
 from service.domain.task import Outcome, Submission, Task
 
 NAIVE_MS = 10_000

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.domain.advance import UNRESOLVED
 from service.domain.lifecycle import State
 from service.domain.patience import give_up_at
+from service.domain.placement import UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
 
 

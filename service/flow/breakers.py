@@ -4,13 +4,13 @@ import logging
 
 import orjson
 
-from service.domain.admission import Key
-from service.domain.advance import Again
 from service.domain.breaker import Breaker, failed, succeeded
 from service.domain.due import Due
 from service.domain.errors import Unavailable
 from service.domain.instant import rfc3339
+from service.domain.news import Again
 from service.domain.report import Accepted, Busy, NotSent, Rejected, SubmitOutcome
+from service.domain.route import Key
 from service.flow.announce import Happening, announce
 from service.parts import Parts
 from service.store import accounts

@@ -7,9 +7,9 @@ and again afterwards: only its own word makes a task cancelled.
 from dataclasses import dataclass
 
 from service.accounts import Desk
-from service.domain.advance import News, Source, Withdrawn
 from service.domain.errors import Conflict, NotFound, Unavailable
 from service.domain.lifecycle import SETTLED, State
+from service.domain.news import News, Source, Withdrawn
 from service.domain.report import CancelTaken, CancelTooLate, Missing, Report
 from service.domain.task import Submission, Task
 from service.flow import gateway

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from service.domain import route
 from service.domain.admission import place, wait_s
 from service.domain.breaker import Breaker
 from service.domain.errors import NotFound
@@ -35,7 +36,7 @@ def _queue(parts: Parts, sql: Connection, task: Task) -> Queue:
     now = parts.clock()
     rooms, breakers, _ = waiting.rooms(sql, now, parts.accounts.caps)
     position = place(mine, weight, others)
-    desks = [parts.accounts.desks[key] for key in waiting.as_keys(task.route) if key in parts.accounts.desks]
+    desks = [parts.accounts.desks[key] for key in route.as_keys(task.route) if key in parts.accounts.desks]
     known = [parts.accounts.known(d.account.provider, task.model, State.RUNNING) for d in desks]
     typical_s = max(
         (k.p50_s if k is not None else d.gateway.facts.typical_s for k, d in zip(known, desks, strict=True)), default=60.0

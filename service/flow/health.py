@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.domain.admission import Key
 from service.domain.breaker import Breaker
 from service.domain.instant import maybe
+from service.domain.route import Key
 from service.flow import learn
 from service.parts import Parts
 from service.store import accounts, waiting

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from service.domain import ids
-from service.domain.advance import News, Source, Step, step
+from service.domain.advance import step
 from service.domain.due import Due
 from service.domain.forgetting import FORGOTTEN
 from service.domain.instant import rfc3339
 from service.domain.lifecycle import ENDINGS, Verdict
+from service.domain.news import News, Source, Step
 from service.domain.report import Report, Unreadable
 from service.domain.task import Submission, Task, notice
 from service.flow.announce import Happening, announce

@@ -1,7 +1,7 @@
 """Resolve: an operator says what became of an order whose answer got lost, because nobody else can."""
 
-from service.domain.advance import NeverHappened, Source
 from service.domain.errors import BadOrder, Conflict, Fault, NotFound
+from service.domain.news import NeverHappened, Source
 from service.domain.report import Accepted
 from service.domain.task import Outcome, Task
 from service.flow.record import Arrival, record

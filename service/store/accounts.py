@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from service.domain.breaker import Breaker
+from service.domain.route import Key
 from service.store.database import Tx
 from service.store.rows import insert_new
 from service.store.tables import TABLES
 
 _account, _tally, _sample = TABLES["account"], TABLES["tally"], TABLES["sample"]
-Key = tuple[str, str]
 _NEW = {"failures": 0, "open_until": None, "probed_at": None, "asking_until": 0, "list_at": 0, "get_at": 0, "silent_count": 0}
 
 

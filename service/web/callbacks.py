@@ -10,8 +10,8 @@ import logging
 
 from starlette.types import Message, Receive, Scope, Send
 
-from service.domain.advance import Source
 from service.domain.errors import Unavailable
+from service.domain.news import Source
 from service.flow.record import Arrival, record
 from service.parts import Parts
 from service.providers.registry import GATEWAYS

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.advance import (
-    UNRESOLVED,
+from service.domain.advance import step
+from service.domain.errors import Category, TaskError
+from service.domain.lifecycle import SETTLED, State, Verdict
+from service.domain.news import (
     Again,
     GaveUp,
     NeverHappened,
@@ -16,11 +18,9 @@ from service.domain.advance import (
     Unfound,
     Unlisted,
     Withdrawn,
-    step,
 )
-from service.domain.errors import Category, TaskError
-from service.domain.lifecycle import SETTLED, State, Verdict
 from service.domain.patience import ASKED, CALLED_BACK, Terms
+from service.domain.placement import UNRESOLVED
 from service.domain.report import (
     Accepted,
     Busy,
