@@ -9,7 +9,7 @@ from dataclasses import replace
 from service.domain import placement
 from service.domain.errors import Category, TaskError
 from service.domain.instant import rfc3339
-from service.domain.lifecycle import SETTLED, State, Verdict, judge
+from service.domain.lifecycle import ENDINGS, SETTLED, State, Verdict, judge
 from service.domain.news import (
     Again,
     Alert,
@@ -19,6 +19,7 @@ from service.domain.news import (
     RanOut,
     Source,
     Step,
+    Taken,
     Unfound,
     Unlisted,
     Withdrawn,
@@ -48,6 +49,8 @@ from service.domain.report import (
 )
 from service.domain.task import Outcome, Submission, Task
 
+ALSO_PLACED = "also_placed"
+"""Warning of a task: its provider has, or had, another paid job for the same order."""
 ALONE_EVERY = 4
 """Every fourth question about a silent task names it alone, should the provider's list be what is broken."""
 
@@ -93,6 +96,8 @@ def _judged(
             return _move(task, submission, State.CANCELLED, now, terms, jitter, error=error)
         case CancelTooLate():
             return Step(_due(task, now), submission, None)
+        case Taken():
+            return placement.taken(task, submission, news, source, now, terms)
         case Unfound():
             return placement.unfound(task, submission, news, now, terms)
         case Unlisted() if task.state in SETTLED:
@@ -109,12 +114,19 @@ def _judged(
 
 def _report(task: Task, sub: Submission, report: Report, source: Source, now: int, terms: Terms, jitter: float) -> Step:
     if sub.remote_id is not None and report.remote_id is not None and sub.remote_id != report.remote_id:
-        return _conflict(task, sub, now, f"two remote ids for one submission: {sub.remote_id} and {report.remote_id}")
-    if sub.id != task.submission_id and task.remote_id is not None:
-        return _conflict(task, sub, now, f"a second placement of one order: {task.remote_id} and {report.remote_id}")
-    if report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED:
+        both = f"{sub.remote_id} and {report.remote_id}"
+        message = f"two remote ids for one submission, and both may be paid: {both}; {sub.remote_id} is followed"
+        return _conflict(_also_placed(task), sub, now, message, word=both)
+    found = report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED
+    if found:
         sub = sub._replace(remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
-    if sub.remote_id is not None and task.remote_id is None and task.state not in SETTLED:
+    if sub.id != task.submission_id and task.remote_id is not None:
+        message = f"paid twice: {sub.provider} has this order as {sub.remote_id}, and {task.remote_id} is followed"
+        return _conflict(_also_placed(task), sub, now, message, always=found)
+    if found and task.state in ENDINGS:
+        message = f"{sub.provider} has this order as {sub.remote_id}, and may be paid for it, although it is {task.state}"
+        return _conflict(_also_placed(task), sub, now, message, always=True)
+    if sub.remote_id is not None and task.remote_id is None and task.state not in ENDINGS:
         task = task._replace(
             remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, account=sub.account, place_at=None
         )
@@ -223,9 +235,17 @@ def _no_news(task: Task, sub: Submission, source: Source, now: int, terms: Terms
     return Step(task._replace(poll_at=ask_at(terms.pace, task.state, task.news_at, task.asks, now, jitter)), sub, None)
 
 
-def _conflict(task: Task, sub: Submission, now: int, message: str) -> Step:
-    alert = Alert("callback.conflict", message) if sub.conflict_at is None else None
+def _conflict(task: Task, sub: Submission, now: int, message: str, always: bool = False, word: str | None = None) -> Step:
+    """Alerted once for a submission, unless it is about money."""
+    told = sub.conflict_at is not None and not always and word is None
+    alert = None if told else Alert("callback.conflict", message, word)
     return Step(task, sub._replace(conflict_at=sub.conflict_at or now), Verdict.CONFLICT, alert=alert)
+
+
+def _also_placed(task: Task) -> Task:
+    """A job exists that nobody follows: whoever looks at the task is warned."""
+    flags = json.loads(task.flags or "[]")
+    return task if ALSO_PLACED in flags else task._replace(flags=_json([*flags, ALSO_PLACED]))
 
 
 def _due(task: Task, now: int) -> Task:

@@ -76,6 +76,15 @@ class NeverHappened:
     """An operator looked at the provider: the order is not there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Somebody calls it by a name that is another order's already."""
+
+    remote_id: str
+    owner: str
+    """The task that has it."""
+
+
 News = (
     Report
     | Accepted
@@ -87,6 +96,7 @@ News = (
     | Unfound
     | Unlisted
     | NeverHappened
+    | Taken
     | Unreadable
     | Missing
     | NoAnswer
@@ -106,7 +116,7 @@ class Alert:
     type: str
     message: str
     word: str | None = None
-    """Of provider.unknown_status: alerted once per word."""
+    """Alerted once for each word of a provider."""
 
 
 @dataclass(frozen=True, slots=True)

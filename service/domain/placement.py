@@ -6,7 +6,7 @@ outcome is kept, and the task stays as it is.
 
 from service.domain import route
 from service.domain.lifecycle import SETTLED, Verdict
-from service.domain.news import Again, Alert, NeverHappened, Step, Unfound
+from service.domain.news import Again, Alert, NeverHappened, Source, Step, Taken, Unfound
 from service.domain.patience import Terms, give_up_at, place_again_at, search_at
 from service.domain.report import Busy, NotSent, Rejected, Unknown
 from service.domain.task import Outcome, Submission, Task
@@ -90,6 +90,22 @@ def unfound(task: Task, sub: Submission, news: Unfound, now: int, terms: Terms) 
 
 def unresolved(task: Task, sub: Submission, now: int) -> Task:
     return task._replace(reason=UNRESOLVED, poll_at=give_up_at(sub.sent_at, task.deadline_at), updated_at=now)
+
+
+def taken(task: Task, sub: Submission, news: Taken, source: Source, now: int, terms: Terms) -> Step:
+    """Its provider, or whoever else, calls it by another order's name: it cannot have that, and its own is not known."""
+    match source:
+        case Source.OPERATOR:
+            return Step(task, sub, Verdict.CONFLICT)  # told to the one who said it
+        case Source.POLL:
+            return unfound(task, sub, Unfound(f"{news.remote_id} has become {news.owner}'s"), now, terms)
+    message = f"{sub.provider} calls this order {news.remote_id}, and that is {news.owner}'s"
+    alert = Alert("callback.conflict", message) if sub.conflict_at is None else None
+    sub = sub._replace(conflict_at=sub.conflict_at or now)
+    if sub.outcome is Outcome.SENDING and source is Source.SUBMIT:  # accepted, but nobody knows under which name
+        sub = sub._replace(outcome=Outcome.UNKNOWN, reason=message, answered_at=now)
+        task = unresolved(task, sub, now) if sub.id == task.submission_id else task
+    return Step(task, sub, Verdict.CONFLICT, alert=alert)
 
 
 def _lost(sub: Submission, reason: str) -> Alert:

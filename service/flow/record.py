@@ -20,6 +20,7 @@ from service.domain.news import News, Source, Step
 from service.domain.report import Report, Unreadable
 from service.domain.task import Submission, Task, notice
 from service.flow.announce import Happening, announce
+from service.flow.names import Names
 from service.parts import Parts
 from service.providers.base import Callbacks
 from service.store import journal, tasks
@@ -108,6 +109,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         list({a.submission_id for a in arrivals if a.submission_id is not None}),
     )
     now_tasks = dict(locked)
+    names = Names(tx, [(now_subs.get(a.submission_id or 0), a.news) for a in arrivals])
     happenings: list[Happening] = []
     owners: list[int] = []
     receipts: list[tuple[Any, ...]] = []
@@ -124,9 +126,10 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         if task.reason == FORGOTTEN:  # whatever is said about it now, nothing of it is kept
             answers.append(Recorded(task, str(Verdict.LATE), before=(task, sub)))
             continue
+        news = names.judged(sub, arrival.news)
         provider, account = (sub.provider, sub.account) if sub is not None else ("", "")
         terms = parts.accounts.terms(provider, account, task.model)
-        made = step(task, sub, arrival.news, arrival.source, tx.now, terms, parts.random())
+        made = step(task, sub, news, arrival.source, tx.now, terms, parts.random())
         verdict = _verdict(arrival.news, made)
         after = made.task
         if made.moved:
@@ -139,7 +142,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
                 owners.append(index)
             else:
                 words.append((index, (provider, made.alert.word), alert))
-        if sub is not None and _worth_keeping(arrival, made) and (after.receipts < RECEIPTS_KEPT or made.moved):
+        if sub is not None and _worth_keeping(arrival, made) and (after.receipts < RECEIPTS_KEPT or _weighty(made)):
             if not made.moved:
                 after = after._replace(receipts=after.receipts + 1)
             receipts.append(_receipt(tx, after, sub, arrival, verdict))
@@ -147,6 +150,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         if made.submission is not None and made.submission is not sub:
             now_subs[made.submission.id] = made.submission
             changed.add(made.submission.id)
+            names.given(made.submission)
         answers.append(
             Recorded(after, verdict, made.moved, made.alert is not None, before=(task, sub), submission=made.submission)
         )
@@ -166,6 +170,11 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
             told = answers[index]
             answers[index] = told._replace(in_hand=[*told.in_hand, *in_hand])
     return answers
+
+
+def _weighty(made: Step) -> bool:
+    """Kept however many are kept already: it comes once, while a word that nobody knows may come again and again."""
+    return made.moved or (made.alert is not None and made.alert.word is None)
 
 
 def _verdict(news: News, made: Step) -> str:

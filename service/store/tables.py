@@ -163,7 +163,8 @@ class Idempotency(SQLModel, table=True):
 class Submission(SQLModel, table=True):
     __table_args__ = (
         Index("submission_by_task", "task_id", "number", unique=True),
-        Index("submission_by_remote_id", "provider", "remote_id"),
+        # The address is part of the name: two accounts of one gateway share it, two gateways may count alike.
+        Index("submission_by_remote_id", "remote_id", "provider", "base_url", unique=True),
         Index(
             "submission_open",
             "provider",
@@ -232,7 +233,7 @@ class Event(SQLModel, table=True):
 
 
 class SeenWord(SQLModel, table=True):
-    """Status words that nobody knows, so that each is alerted once."""
+    """Status words that nobody knows, and second names of one job, so that each is alerted once."""
 
     __tablename__ = "seen_word"
     provider: str = Field(sa_type=String, primary_key=True)

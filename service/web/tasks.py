@@ -183,6 +183,8 @@ async def timeline(call: Call) -> Response:
             what = "event" if row.sequence is None else "transition"
             entry = {"type": what, "event": row.type, "sequence": row.sequence, "state": row.state, "source": row.source}
             entry["previous_state"] = row.previous
+            if row.sequence is None:
+                entry["message"] = orjson.loads(bytes(row.body))["data"].get("message")
             entries.append((row.at, 3, entry))
         told = deliveries.of_task(sql, call.app_id, task.id)
         by_id = {row.id: row for row in told}
@@ -240,7 +242,11 @@ def _shown(parts: Parts, task: Task, status: int, headers: dict[str, str]) -> Re
 
 
 def _tag(task: Task) -> str:
-    return '"' + blake2b(f"{task.id}.{task.sequence}.{task.reason}.{task.updated_at}".encode(), digest_size=9).hexdigest() + '"'
+    return (
+        '"'
+        + blake2b(f"{task.id}.{task.sequence}.{task.reason}.{task.updated_at}.{task.flags}".encode(), digest_size=9).hexdigest()
+        + '"'
+    )
 
 
 _WAIT = ("Prefer", "wait=N, at most 60 seconds")

@@ -246,7 +246,7 @@ def upgrade() -> None:
         sa.Column("conflict_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("submission_by_remote_id", "submission", ["provider", "remote_id"], unique=False)
+    op.create_index("submission_by_remote_id", "submission", ["remote_id", "provider", "base_url"], unique=True)
     op.create_index("submission_by_task", "submission", ["task_id", "number"], unique=True)
     op.create_index(
         "submission_open",
