@@ -5,7 +5,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from service.domain.task import Submission, Task
 from service.store import compiled
@@ -119,6 +119,20 @@ def named(tx: Tx, remote_ids: Collection[str]) -> dict[tuple[str, str, str], tup
     """(submission, task) that have these names, by provider, its address and the name."""
     rows = _NAMED.one(tx.sql, names=compiled.names(tx.postgres, remote_ids))
     return {(provider, base_url, name): (sub_id, task_id) for provider, base_url, name, sub_id, task_id in rows}
+
+
+# --- one cancel at a time ---
+
+
+def hold_cancel(tx: Tx, submission_id: int, until: int) -> bool:
+    """False: somebody else is at it."""
+    free = or_(_submission.c.cancel_until.is_(None), _submission.c.cancel_until <= tx.now)
+    held = update(_submission).where(_submission.c.id == submission_id, free).values(cancel_until=until)
+    return bool(tx.sql.execute(held).rowcount)
+
+
+def end_cancel(tx: Tx, submission_id: int) -> None:
+    tx.sql.execute(update(_submission).where(_submission.c.id == submission_id).values(cancel_until=None))
 
 
 # --- idempotency ---
