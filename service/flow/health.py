@@ -13,7 +13,7 @@ from service.store import accounts, waiting
 
 
 async def provider_health(parts: Parts) -> dict[Key, dict[str, Any]]:
-    await learn.settle(parts)  # what this process counted in the last seconds belongs to the answer
+    await learn.keep(parts)  # what this process counted in the last second belongs to the answer
 
     def look(sql: Connection) -> tuple[Any, Any, Any, Any]:
         found = (accounts.tallies(sql), accounts.rows(sql), waiting.in_flight(sql))

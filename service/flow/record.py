@@ -5,6 +5,7 @@ and receipts, states, transitions and deliveries are written together. Only then
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,9 +22,10 @@ from service.domain.report import Report, Unreadable
 from service.domain.task import Submission, Task, notice
 from service.flow.announce import Happening, announce
 from service.flow.names import Names
+from service.ledger import came_to
 from service.parts import Parts
 from service.providers.base import Callbacks
-from service.store import journal, tasks
+from service.store import accounts, journal, tasks
 from service.store.database import Tx
 
 log = logging.getLogger("callsheet.record")
@@ -115,6 +117,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
     receipts: list[tuple[Any, ...]] = []
     words: list[tuple[int, tuple[str, str], Happening]] = []
     answers: list[Recorded] = []
+    counted: Counter[tuple[str, str, str]] = Counter()
     changed: set[int] = set()
     """Submissions that are other than they were."""
     for index, arrival in enumerate(arrivals):
@@ -150,6 +153,9 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         if made.submission is not None and made.submission is not sub:
             now_subs[made.submission.id] = made.submission
             changed.add(made.submission.id)
+            what = None if sub is None else came_to(sub, made.submission, arrival.source)
+            if what is not None:
+                counted[provider, account, what] += 1
             names.given(made.submission)
         answers.append(
             Recorded(after, verdict, made.moved, made.alert is not None, before=(task, sub), submission=made.submission)
@@ -165,6 +171,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         tx, [(locked[i], now) for i, now in now_tasks.items() if now is not locked[i]], [now_subs[i] for i in sorted(changed)]
     )
     journal.add_receipts(tx, receipts)
+    accounts.add_counts(tx, counted, {})
     for index, in_hand in zip(owners, announce(tx, parts, happenings), strict=True):
         if in_hand:
             told = answers[index]

@@ -428,8 +428,16 @@ class AccountState(SQLModel, table=True):
     """Turns in a row in which it did not answer."""
 
 
+class Identity(SQLModel, table=True):
+    """One row: the name that this database got when it was first used, so that two of them can be told apart."""
+
+    id: int = _key()
+    name: str = _words()
+
+
 class Tally(SQLModel, table=True):
-    """Running totals of one account. Written now and then: the last seconds before a crash may be missing."""
+    """Running totals of one account. What orders came to is counted in the transaction that records it; the rest every second,
+    so that the last one before a crash may be missing."""
 
     provider: str = Field(sa_type=String, primary_key=True)
     account: str = Field(sa_type=String, primary_key=True)

@@ -246,7 +246,7 @@ async def test_a_second_name_of_one_submission_is_told_with_both_names_and_the_f
         assert await world.callback("succeeded", job, id=other) == 200
     said = (await alerts(world))[1:]
     assert [("cgt-1" in each, "cgt-b" in each, "cgt-c" in each) for each in said] == [(True, True, False), (True, False, True)]
-    bodies = await world.rows("SELECT body FROM receipt_body ORDER BY receipt_id")
+    bodies = await world.rows("SELECT body FROM receipt ORDER BY id")
     assert [orjson.loads(bytes(row.body))["id"] for row in bodies] == ["cgt-1", "cgt-1", "cgt-b", "cgt-b", "cgt-c"]
     assert ((await world.task(task.id)).remote_id, await names(world)) == ("cgt-1", ["cgt-1"])
 
