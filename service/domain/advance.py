@@ -13,6 +13,7 @@ from service.domain.lifecycle import ENDINGS, SETTLED, State, Verdict, judge
 from service.domain.news import (
     Again,
     Alert,
+    Asked,
     GaveUp,
     NeverHappened,
     News,
@@ -96,6 +97,8 @@ def _judged(
             return _move(task, submission, State.CANCELLED, now, terms, jitter, error=error)
         case CancelTooLate():
             return Step(_due(task, now), submission, None)
+        case Asked():
+            return _asked(task, submission, now, terms)
         case Taken():
             return placement.taken(task, submission, news, source, now, terms)
         case Unfound():
@@ -246,6 +249,15 @@ def _also_placed(task: Task) -> Task:
     """A job exists that nobody follows: whoever looks at the task is warned."""
     flags = json.loads(task.flags or "[]")
     return task if ALSO_PLACED in flags else task._replace(flags=_json([*flags, ALSO_PLACED]))
+
+
+def _asked(task: Task, sub: Submission, now: int, terms: Terms) -> Step:
+    """What is still being sent is left alone: asked about, it would be taken for cut off."""
+    if sub.id != task.submission_id or task.state in SETTLED or sub.outcome is Outcome.SENDING:
+        return Step(task, sub, Verdict.LATE)
+    if sub.outcome is Outcome.UNKNOWN:
+        return placement.looked_for(task, sub, now, terms)
+    return Step(_due(task, now), sub, None)
 
 
 def _due(task: Task, now: int) -> Task:

@@ -85,6 +85,11 @@ class Taken:
     """The task that has it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody wants its provider to be asked now."""
+
+
 News = (
     Report
     | Accepted
@@ -97,6 +102,7 @@ News = (
     | Unlisted
     | NeverHappened
     | Taken
+    | Asked
     | Unreadable
     | Missing
     | NoAnswer

@@ -7,7 +7,7 @@ outcome is kept, and the task stays as it is.
 from service.domain import route
 from service.domain.lifecycle import SETTLED, Verdict
 from service.domain.news import Again, Alert, NeverHappened, Source, Step, Taken, Unfound
-from service.domain.patience import Terms, give_up_at, place_again_at, search_at
+from service.domain.patience import SEARCH_PAUSES_S, Terms, give_up_at, place_again_at, search_at
 from service.domain.report import Busy, NotSent, Rejected, Unknown
 from service.domain.task import Outcome, Submission, Task
 
@@ -86,6 +86,14 @@ def unfound(task: Task, sub: Submission, news: Unfound, now: int, terms: Terms) 
         "submission.unknown", f"nobody knows whether {sub.provider} has the order, and an operator has to say: {news.reason}"
     )
     return Step(unresolved(task, sub, now), sub, None, alert=None if task.reason == UNRESOLVED else alert)
+
+
+def looked_for(task: Task, sub: Submission, now: int, terms: Terms) -> Step:
+    """At once, and for an operator's order once more: found in vain it is the operator's again."""
+    if not terms.scans:
+        return Step(task, sub, Verdict.LATE)
+    asks = len(SEARCH_PAUSES_S) - 1 if task.reason == UNRESOLVED else task.asks
+    return Step(task._replace(reason="unknown_outcome", poll_at=now, asks=asks, updated_at=now), sub, None)
 
 
 def unresolved(task: Task, sub: Submission, now: int) -> Task:

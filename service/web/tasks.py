@@ -14,7 +14,7 @@ from service.domain.instant import maybe, parse, rfc3339
 from service.domain.lifecycle import SETTLED, State
 from service.domain.order import Order
 from service.domain.task import Task, view
-from service.flow import cancel, resolve, submit
+from service.flow import ask, cancel, resolve, submit
 from service.flow.explanation import explanation
 from service.flow.record import fragment
 from service.parts import Parts
@@ -222,6 +222,11 @@ async def cancelled(call: Call) -> Response:
     return _shown(call.parts, task, 200, {"ETag": _tag(task)})
 
 
+async def asked(call: Call) -> Response:
+    task = await ask.ask(call.parts, call.app_id, answers.id_of(ids.TASK, call.path["id"], "task"))
+    return _shown(call.parts, task, 202, {"ETag": _tag(task)})
+
+
 async def resolved(call: Call) -> Response:
     body: ResolveIn = call.body
     task_id = answers.id_of(ids.TASK, call.path["id"], "task")
@@ -287,6 +292,20 @@ ENDPOINTS = (
         cancelled,
         Nothing,
         answer=TaskOut,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/tasks/{id}/ask",
+        "submit",
+        "Have its provider asked now how it stands",
+        asked,
+        Nothing,
+        answer=TaskOut,
+        status=202,
+        about="The answer is the task as it waits to be asked about: that happens in a moment, within the limits of the "
+        "provider's account, and `Prefer: wait` on the task shows what came of it. An order whose answer got lost is looked "
+        "for in the provider's list. 409 with the reason where nobody can be asked: it has ended, it waits to be placed, it is "
+        "on its way, or its provider has no list.",
     ),
     Endpoint(
         "POST",
