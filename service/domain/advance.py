@@ -6,7 +6,7 @@ Pure and total: whatever is said, from whichever side, in whatever order, `step`
 import json
 from dataclasses import replace
 
-from service.domain import placement
+from service.domain import contradiction, placement
 from service.domain.errors import Category, TaskError
 from service.domain.instant import rfc3339
 from service.domain.lifecycle import ENDINGS, SETTLED, State, Verdict, judge
@@ -25,14 +25,7 @@ from service.domain.news import (
     Unlisted,
     Withdrawn,
 )
-from service.domain.patience import (
-    ASK_AGAIN_MS,
-    DAY_MS,
-    Terms,
-    ask_at,
-    forgotten,
-    jittered,
-)
+from service.domain.patience import ASK_AGAIN_MS, DAY_MS, Terms, ask_at, forgotten, jittered
 from service.domain.placement import NotPlaced
 from service.domain.report import (
     Accepted,
@@ -50,8 +43,6 @@ from service.domain.report import (
 )
 from service.domain.task import Outcome, Submission, Task
 
-ALSO_PLACED = "also_placed"
-"""Warning of a task: its provider has, or had, another paid job for the same order."""
 ALONE_EVERY = 4
 """Every fourth question about a silent task names it alone, should the provider's list be what is broken."""
 
@@ -97,8 +88,12 @@ def _judged(
             return _move(task, submission, State.CANCELLED, now, terms, jitter, error=error)
         case CancelTooLate():
             return Step(_due(task, now), submission, None)
+        case Asked() if submission.outcome is Outcome.UNKNOWN:
+            return placement.looked_for(task, submission, now, terms)
+        case Asked() if task.state in SETTLED or submission.outcome is not Outcome.ACCEPTED:
+            return Step(task, submission, Verdict.LATE)  # what is still being sent would be taken for cut off
         case Asked():
-            return _asked(task, submission, now, terms)
+            return Step(_due(task, now), submission, None)
         case Taken():
             return placement.taken(task, submission, news, source, now, terms)
         case Unfound():
@@ -117,18 +112,14 @@ def _judged(
 
 def _report(task: Task, sub: Submission, report: Report, source: Source, now: int, terms: Terms, jitter: float) -> Step:
     if sub.remote_id is not None and report.remote_id is not None and sub.remote_id != report.remote_id:
-        both = f"{sub.remote_id} and {report.remote_id}"
-        message = f"two remote ids for one submission, and both may be paid: {both}; {sub.remote_id} is followed"
-        return _conflict(_also_placed(task), sub, now, message, word=both)
+        return contradiction.second_name(task, sub, report.remote_id, now)
     found = report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED
     if found:
         sub = sub._replace(remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
     if sub.id != task.submission_id and task.remote_id is not None:
-        message = f"paid twice: {sub.provider} has this order as {sub.remote_id}, and {task.remote_id} is followed"
-        return _conflict(_also_placed(task), sub, now, message, always=found)
+        return contradiction.second_job(task, sub, now, found)
     if found and task.state in ENDINGS:
-        message = f"{sub.provider} has this order as {sub.remote_id}, and may be paid for it, although it is {task.state}"
-        return _conflict(_also_placed(task), sub, now, message, always=True)
+        return contradiction.job_of_the_ended(task, sub, now)
     if sub.remote_id is not None and task.remote_id is None and task.state not in ENDINGS:
         task = task._replace(
             remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, account=sub.account, place_at=None
@@ -141,7 +132,9 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
         case Verdict.ADVANCE:
             return _move(task, sub, report.state, now, terms, jitter, report=report, error=report.error)
         case Verdict.CONFLICT:
-            return _conflict(task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}")
+            return contradiction.told_once(
+                task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}"
+            )
         case Verdict.DUPLICATE | Verdict.LATE:
             task = task._replace(missing=0, missing_at=None)  # it knows the task after all
             if source is Source.POLL:
@@ -236,28 +229,6 @@ def _no_news(task: Task, sub: Submission, source: Source, now: int, terms: Terms
         return Step(task._replace(poll_at=now + jittered(ASK_AGAIN_MS, jitter)), sub, None)
     task = task._replace(asks=task.asks + 1)
     return Step(task._replace(poll_at=ask_at(terms.pace, task.state, task.news_at, task.asks, now, jitter)), sub, None)
-
-
-def _conflict(task: Task, sub: Submission, now: int, message: str, always: bool = False, word: str | None = None) -> Step:
-    """Alerted once for a submission, unless it is about money."""
-    told = sub.conflict_at is not None and not always and word is None
-    alert = None if told else Alert("callback.conflict", message, word)
-    return Step(task, sub._replace(conflict_at=sub.conflict_at or now), Verdict.CONFLICT, alert=alert)
-
-
-def _also_placed(task: Task) -> Task:
-    """A job exists that nobody follows: whoever looks at the task is warned."""
-    flags = json.loads(task.flags or "[]")
-    return task if ALSO_PLACED in flags else task._replace(flags=_json([*flags, ALSO_PLACED]))
-
-
-def _asked(task: Task, sub: Submission, now: int, terms: Terms) -> Step:
-    """What is still being sent is left alone: asked about, it would be taken for cut off."""
-    if sub.id != task.submission_id or task.state in SETTLED or sub.outcome is Outcome.SENDING:
-        return Step(task, sub, Verdict.LATE)
-    if sub.outcome is Outcome.UNKNOWN:
-        return placement.looked_for(task, sub, now, terms)
-    return Step(_due(task, now), sub, None)
 
 
 def _due(task: Task, now: int) -> Task:

@@ -90,7 +90,7 @@ def unfound(task: Task, sub: Submission, news: Unfound, now: int, terms: Terms) 
 
 def looked_for(task: Task, sub: Submission, now: int, terms: Terms) -> Step:
     """At once, and for an operator's order once more: found in vain it is the operator's again."""
-    if not terms.scans:
+    if not terms.scans or sub.id != task.submission_id or task.state in SETTLED:
         return Step(task, sub, Verdict.LATE)
     asks = len(SEARCH_PAUSES_S) - 1 if task.reason == UNRESOLVED else task.asks
     return Step(task._replace(reason="unknown_outcome", poll_at=now, asks=asks, updated_at=now), sub, None)
