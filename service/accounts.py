@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.domain.admission import Caps, Key
+from service.domain.admission import Caps
 from service.domain.breaker import Breaker
 from service.domain.errors import Fault
 from service.domain.learning import Learned, fitted
 from service.domain.lifecycle import State
 from service.domain.order import Order
 from service.domain.patience import ASKED, CALLED_BACK, ENDING_CALLED_BACK, Pace, Terms
+from service.domain.route import Key
 from service.providers.base import Account, Callbacks, Gateway
 from service.providers.registry import callbacks
 

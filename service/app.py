@@ -2,6 +2,7 @@
 
 import logging
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -96,7 +97,8 @@ def make_parts(settings: Settings, db: Database) -> Parts:
 
 
 async def prepare(parts: Parts) -> None:
-    """What has to be in the database before anything happens: the default app, and names above all that were given."""
+    """What has to be in the database before anything happens: its own name, the default app, names above all that were given."""
+    await parts.db.write(lambda tx: apps.ensure_identity(tx, secrets.token_hex(8)))
     sealed = parts.seal.seal(new_secret().encode())
     row = {"id": DEFAULT_APP, "label": "", "weight": 1, "sealed": sealed}
     await parts.db.write(lambda tx: apps.ensure_app(tx, row | {"created_at": tx.now}))
@@ -108,7 +110,7 @@ class Service:
     """The running parts of one process."""
 
     parts: Parts
-    loops: Loops | None
+    loops: Loops
 
     async def ready(self) -> dict[str, str]:
         wrong: dict[str, str] = {}
@@ -119,9 +121,8 @@ class Service:
         except Exception as error:
             log.error("readyz.failed", exc_info=error)
             wrong["database"] = "it does not take what we write; the log says why"
-        if self.loops is not None:
-            for name in self.loops.stalled():
-                wrong[f"loop {name}"] = "has no pulse"
+        for name in self.loops.stalled():
+            wrong[f"loop {name}"] = "has no pulse"
         return wrong
 
 
@@ -176,7 +177,7 @@ class App:
             if not isinstance(db, SQLite):
                 await migrate.require_head(db)
             await prepare(parts)
-            loops = Loops(parts) if self._with_loops else None
+            loops = Loops(parts, working=self._with_loops)
             service = Service(parts, loops)
             sandbox = (
                 create_sandbox(replace(DEMO_WORLD, memory=str(settings.folder / "sandbox.jsonl")))
@@ -190,8 +191,7 @@ class App:
                 sandbox.state.sandbox.world.resume()
             if isinstance(db, Postgres):
                 db.carry(parts.bells, parts.watch)
-            if loops is not None:
-                loops.start()
+            loops.start()
             log.info(
                 "started",
                 extra={"engine": type(db).__name__, "providers": ",".join(sorted({p for p, _ in parts.accounts.desks}))},
@@ -199,8 +199,7 @@ class App:
             try:
                 yield service
             finally:
-                if loops is not None:
-                    await loops.stop()
+                await loops.stop()
                 if sandbox is not None:
                     await sandbox.state.sandbox.stop()
         finally:

@@ -1,15 +1,16 @@
 """Ledger: what this process has counted since it last wrote to the database, and what all of them have learned.
 
 Totals tell operators what callbacks saved; samples of durations tell the reconciler when silence is abnormal. Both may miss
-the last seconds before a crash, and nothing else depends on them. Absent on purpose: I/O.
+the last second before a crash, and nothing else depends on them. What orders came to is counted exactly: in the transaction
+that records it (`came_to`), and here for the metrics alone. Absent on purpose: I/O.
 """
 
 from collections import Counter
 from collections.abc import Mapping
 
-from service.domain.advance import Source
 from service.domain.learning import bucket
 from service.domain.lifecycle import SETTLED, State
+from service.domain.news import Source
 from service.domain.task import Outcome, Submission, Task
 
 NAIVE_MS = 10_000
@@ -18,6 +19,15 @@ SAMPLED = (State.QUEUED, State.RUNNING)
 
 HEALERS = {Source.CALLBACK: "callback", Source.POLL: "list", Source.OPERATOR: "operator", Source.SUBMIT: "answer"}
 """Who explained an order whose outcome nobody knew."""
+
+
+def came_to(before: Submission, after: Submission, source: Source) -> str | None:
+    """What is counted of a submission that this piece of news has changed."""
+    if before.outcome is after.outcome or after.outcome is Outcome.SENDING:
+        return None
+    if before.outcome is Outcome.UNKNOWN:
+        return f"healed_by_{HEALERS.get(source, 'operator')}"
+    return str(after.outcome)
 
 
 class Ledger:
@@ -54,12 +64,9 @@ class Ledger:
             self.add(provider, account, "polls_avoided", max(0, naive - after.polls))
 
     def submission(self, before: Submission, after: Submission, source: Source) -> None:
-        if before.outcome is after.outcome:
-            return
-        if before.outcome is Outcome.UNKNOWN:
-            self.add(after.provider, after.account, f"healed_by_{HEALERS.get(source, 'operator')}")
-        elif after.outcome is not Outcome.SENDING:
-            self.add(after.provider, after.account, str(after.outcome))
+        what = came_to(before, after, source)
+        if what is not None:
+            self.totals[after.provider, after.account, what] += 1
 
     def take(self) -> tuple[Mapping[tuple[str, str, str], int], Mapping[tuple[str, str, str, int], int]]:
         """What was counted since the last time."""

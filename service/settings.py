@@ -20,6 +20,7 @@ from cryptography.fernet import Fernet
 from service.domain.catalog import Catalog
 from service.domain.errors import ConfigError, Fault
 from service.domain.keep import Keep
+from service.domain.route import NAME
 
 PROVIDERS = ("ark", "byteplus", "agentsflare", "acedata", "yescale", "pixazo", "apiyi")
 NEEDS_BASE_URL = {"yescale"}
@@ -442,8 +443,10 @@ def _account(env: Mapping[str, str], where: str, provider: str, raw: Mapping[str
     quiet_s = raw.get("quiet_s")
     if quiet_s is not None and (type(quiet_s) not in (int, float) or not QUIET_S[0] <= quiet_s <= QUIET_S[1]):
         faults.append(Fault(f"{where}.quiet_s", f"has to be a number of seconds from {QUIET_S[0]} to {QUIET_S[1]}"))
-    name = str(raw.get("name", "default"))
-    return AccountSettings(provider, name, key, base_url, callbacks, options, **caps, quiet_s=quiet_s)
+    name = raw.get("name", "default")
+    if not isinstance(name, str) or NAME.fullmatch(name) is None:
+        faults.append(Fault(f"{where}.name", "has to be 1 to 64 of a-z, 0-9, - and _, and to begin with a letter or a digit"))
+    return AccountSettings(provider, str(name), key, base_url, callbacks, options, **caps, quiet_s=quiet_s)
 
 
 def _route(text: str, accounts: Sequence[AccountSettings], faults: list[Fault]) -> list[str]:

@@ -201,6 +201,12 @@ def test_whatever_is_wrong_in_the_file_is_named(tmp_path: Path, toml: str) -> No
     assert all(name.startswith("CALLSHEET_") for name in faults)
 
 
+@pytest.mark.parametrize("name", ["'two words'", "'a/b'", "''", "'Studio'", "'-x'", "'é'", f"'{'a' * 65}'", "7", "['a']"])
+def test_an_account_whose_name_would_not_fit_into_a_route_is_refused_by_its_field(tmp_path: Path, name: str) -> None:
+    named = f"[[accounts]]\nprovider = 'ark'\napi_key = 'k'\nname = {name}"
+    assert list(wrong(config(tmp_path, named))) == ["CALLSHEET_CONFIG accounts[0].name"]
+
+
 @given(st.binary(max_size=80))
 def test_no_file_breaks_anything_but_itself(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "junk.toml"

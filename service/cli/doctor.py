@@ -31,7 +31,7 @@ from service.signing import CallbackTokens
 from service.store import migrate
 from service.store.postgres import Postgres, clock_us
 from service.store.sqlite import lock_file
-from service.web.reach import process_of, question
+from service.web.reach import Answered, answered, question
 
 FINE, NOTE, WRONG = "fine", "note", "wrong"
 MENDED = (3, 51, 3)
@@ -214,26 +214,30 @@ def _public_url(settings: Settings, desks: list[Desk]) -> Check:
 
 
 def _self_call(settings: Settings) -> Check:
-    """The public URL and this machine's own address are asked the same signed question: one process has to answer both."""
+    """The public URL and this machine's own address are asked the same signed question: one database has to answer both."""
     tokens = CallbackTokens(settings.signing_keys, clock_ms)
     advice = "a proxy or a tunnel has to pass /callbacks/ on to this service; look at CALLSHEET_PUBLIC_URL"
-    answered = []
+    by: list[Answered] = []
     for url in (settings.own_url, settings.public_url):
         path, number = question(tokens)
         try:
             answer = httpx.get(f"{url}{path}", timeout=ANSWER_WITHIN_S, trust_env=not here(url))
         except httpx.HTTPError as error:
             return Check("self-call", WRONG, f"{url} did not answer: {type(error).__name__}", advice)
-        process = process_of(tokens, number, answer.content)
-        if process is None:
+        said = answered(tokens, number, answer.content)
+        if said is None:
             return Check(
                 "self-call", WRONG, f"{url} is answered by somebody without our signing keys ({answer.status_code})", advice
             )
-        answered.append(process)
-    if answered[0] != answered[1]:
-        found = f"{settings.public_url} reaches another process with our keys; right if several share this database"
-        return Check("self-call", NOTE, found)
-    return Check("self-call", FINE, f"{settings.public_url} reaches this very process")
+        by.append(said)
+    own, public = by
+    if own == public:
+        return Check("self-call", FINE, f"{settings.public_url} reaches this very process")
+    if own.database == public.database and settings.sqlite_path is None:
+        return Check("self-call", FINE, f"{settings.public_url} reaches another process of this database")
+    which = "a copy of this" if own.database == public.database else "another"
+    found = f"{settings.public_url} reaches a service with our keys on {which} database: callbacks would be lost there"
+    return Check("self-call", WRONG, found, advice)
 
 
 def _private(host: str) -> bool:

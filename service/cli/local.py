@@ -80,7 +80,10 @@ def doctor(
     out: Out,
     public_url: Annotated[
         bool,
-        typer.Option("--public-url", help="Prove with a signed self-call that the public URL reaches the running service."),
+        typer.Option(
+            "--public-url",
+            help="Prove with a signed self-call that the public URL reaches the running service and its database.",
+        ),
     ] = False,
 ) -> int:
     """Look for what is wrong, and say what to do about it. Changes nothing."""

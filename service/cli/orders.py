@@ -45,7 +45,7 @@ Address = Annotated[str | None, typer.Option(metavar="URL")]
 
 def register(app: typer.Typer) -> None:
     verb(app, more=OPTIONS)(submit)
-    for act in (tasks, show, cancel, resolve, forget):
+    for act in (tasks, show, cancel, reconcile, resolve, forget):
         verb(app)(act)
 
 
@@ -191,6 +191,41 @@ def cancel(ask: Ask, out: Out, task: Annotated[str, typer.Argument(metavar="TASK
     """Withdraw an order: at once while nothing was placed, at the provider while it is queued there."""
     document = ask.post(f"/v1/tasks/{task}/cancel")
     out.show(document, tables.task(document))
+
+
+def reconcile(
+    ask: Ask,
+    out: Out,
+    task: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="None: all that a provider has.")] = None,
+    limit: Limit = 1_000,
+) -> int:
+    """Have providers asked now how tasks stand, within the limits of their accounts; `watch` shows what comes of it.
+
+    \b
+    callsheet reconcile task_…
+    callsheet reconcile
+    """
+    named = [name for name in task or () if plain(name)]
+    data = []
+    for name in named or _placed(ask, limit):
+        try:
+            now = ask.post(f"/v1/tasks/{name}/ask")
+            data.append({"task": name, "asked": True, "state": now["state"], "why_not": None})
+        except Trouble as trouble:
+            if trouble.problem.get("status") not in (404, 409):
+                raise
+            data.append({"task": name, "asked": False, "state": None, "why_not": trouble.problem["detail"]})
+    rows = [(e["task"], "asked" if e["asked"] else "not asked", e["state"], e["why_not"]) for e in data]
+    lines = tables.table(("task", "", "state", "why not"), rows, "No provider has a task of yours.", tables.WHOLE)
+    out.show({"object": "list", "data": data, "next": None}, lines)
+    return int(bool(named) and not all(e["asked"] for e in data))
+
+
+def _placed(ask: Ask, limit: int) -> list[str]:
+    """Tasks that a provider has, or may have."""
+    page = ask.pages("/v1/tasks", limit, state="created,queued,running")
+    found = [t for t in page["data"] if t["state"] != State.CREATED or str(t["reason"]).startswith("unknown_outcome")]
+    return [t["id"] for t in found]
 
 
 def resolve(

@@ -138,7 +138,7 @@ def happened(entry: Mapping[str, Any]) -> str:
         case {"type": "delivery", "event": event, "delivery": name, "state": state}:
             what = f"{event} for {name}: {state}"
         case {"type": "event", "event": event}:
-            what = event
+            what = f"{event}{f': {message}' if (message := entry.get('message')) else ''}"
         case {"type": kind}:
             what = str(kind)
         case _:

@@ -8,8 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
-Key = tuple[str, str]
-"""Provider and account."""
+from service.domain.route import Key
 
 PLENTY = 1 << 40
 """Room of an account without a cap."""

@@ -4,23 +4,29 @@ Pure and total: whatever is said, from whichever side, in whatever order, `step`
 """
 
 import json
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
+from service.domain import contradiction, placement
 from service.domain.errors import Category, TaskError
 from service.domain.instant import rfc3339
-from service.domain.lifecycle import SETTLED, State, Verdict, judge
-from service.domain.patience import (
-    ASK_AGAIN_MS,
-    DAY_MS,
-    Terms,
-    ask_at,
-    forgotten,
-    give_up_at,
-    jittered,
-    place_again_at,
-    search_at,
+from service.domain.lifecycle import ENDINGS, SETTLED, State, Verdict, judge
+from service.domain.news import (
+    Again,
+    Alert,
+    Asked,
+    GaveUp,
+    NeverHappened,
+    News,
+    RanOut,
+    Source,
+    Step,
+    Taken,
+    Unfound,
+    Unlisted,
+    Withdrawn,
 )
+from service.domain.patience import ASK_AGAIN_MS, DAY_MS, Terms, ask_at, forgotten, jittered
+from service.domain.placement import NotPlaced
 from service.domain.report import (
     Accepted,
     Busy,
@@ -37,106 +43,8 @@ from service.domain.report import (
 )
 from service.domain.task import Outcome, Submission, Task
 
-
-class Source(StrEnum):
-    """Who brought the news."""
-
-    SUBMIT = "submit"
-    CALLBACK = "callback"
-    POLL = "poll"
-    CANCEL = "cancel"
-    OPERATOR = "operator"
-    OWN = "own"
-
-
 ALONE_EVERY = 4
 """Every fourth question about a silent task names it alone, should the provider's list be what is broken."""
-UNRESOLVED = "unknown_outcome_unresolved"
-"""Reason of a task that only its late callback or an operator can explain."""
-
-
-@dataclass(frozen=True, slots=True)
-class GaveUp:
-    """Asking makes no sense any more."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RanOut:
-    """The order's own deadline passed before anybody took it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """The caller does not want it any more, and nothing was placed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Nothing was placed and the order is not the reason: another account may take it at once."""
-
-    said: Rejected | NotSent | Busy
-
-
-@dataclass(frozen=True, slots=True)
-class Unfound:
-    """The provider's list does not show an order whose answer got lost, or nothing that can only be it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unlisted:
-    """Left out of an answer about many. That says nothing yet: lists hide things."""
-
-
-@dataclass(frozen=True, slots=True)
-class NeverHappened:
-    """An operator looked at the provider: the order is not there."""
-
-
-News = (
-    Report
-    | Accepted
-    | Rejected
-    | Again
-    | NotSent
-    | Busy
-    | Unknown
-    | Unfound
-    | Unlisted
-    | NeverHappened
-    | Unreadable
-    | Missing
-    | NoAnswer
-    | Refused
-    | CancelTaken
-    | CancelTooLate
-    | GaveUp
-    | RanOut
-    | Withdrawn
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """Something a human should see; an operational event."""
-
-    type: str
-    message: str
-    word: str | None = None
-    """Of provider.unknown_status: alerted once per word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    task: Task
-    submission: Submission | None
-    verdict: Verdict | None
-    """None: there was nothing to judge (no readable report)."""
-    moved: bool = False
-    alert: Alert | None = None
 
 
 def step(task: Task, submission: Submission | None, news: News, source: Source, now: int, terms: Terms, jitter: float) -> Step:
@@ -180,8 +88,16 @@ def _judged(
             return _move(task, submission, State.CANCELLED, now, terms, jitter, error=error)
         case CancelTooLate():
             return Step(_due(task, now), submission, None)
-        case Unfound(reason):
-            return _unfound(task, submission, reason, now, terms)
+        case Asked() if submission.outcome is Outcome.UNKNOWN:
+            return placement.looked_for(task, submission, now, terms)
+        case Asked() if task.state in SETTLED or submission.outcome is not Outcome.ACCEPTED:
+            return Step(task, submission, Verdict.LATE)  # what is still being sent would be taken for cut off
+        case Asked():
+            return Step(_due(task, now), submission, None)
+        case Taken():
+            return placement.taken(task, submission, news, source, now, terms)
+        case Unfound():
+            return placement.unfound(task, submission, news, now, terms)
         case Unlisted() if task.state in SETTLED:
             return Step(task, submission, None)
         case Unlisted():  # to be asked about alone, at once
@@ -196,12 +112,15 @@ def _judged(
 
 def _report(task: Task, sub: Submission, report: Report, source: Source, now: int, terms: Terms, jitter: float) -> Step:
     if sub.remote_id is not None and report.remote_id is not None and sub.remote_id != report.remote_id:
-        return _conflict(task, sub, now, f"two remote ids for one submission: {sub.remote_id} and {report.remote_id}")
-    if sub.id != task.submission_id and task.remote_id is not None:
-        return _conflict(task, sub, now, f"a second placement of one order: {task.remote_id} and {report.remote_id}")
-    if report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED:
+        return contradiction.second_name(task, sub, report.remote_id, now)
+    found = report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED
+    if found:
         sub = sub._replace(remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
-    if sub.remote_id is not None and task.remote_id is None and task.state not in SETTLED:
+    if sub.id != task.submission_id and task.remote_id is not None:
+        return contradiction.second_job(task, sub, now, found)
+    if found and task.state in ENDINGS:
+        return contradiction.job_of_the_ended(task, sub, now)
+    if sub.remote_id is not None and task.remote_id is None and task.state not in ENDINGS:
         task = task._replace(
             remote_id=sub.remote_id, submission_id=sub.id, provider=sub.provider, account=sub.account, place_at=None
         )
@@ -213,7 +132,9 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
         case Verdict.ADVANCE:
             return _move(task, sub, report.state, now, terms, jitter, report=report, error=report.error)
         case Verdict.CONFLICT:
-            return _conflict(task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}")
+            return contradiction.told_once(
+                task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}"
+            )
         case Verdict.DUPLICATE | Verdict.LATE:
             task = task._replace(missing=0, missing_at=None)  # it knows the task after all
             if source is Source.POLL:
@@ -262,61 +183,19 @@ def _move(
     return Step(moved, sub, verdict, moved=True)
 
 
-def _not_placed(task: Task, sub: Submission, news: News, now: int, terms: Terms, jitter: float) -> Step:
+def _not_placed(task: Task, sub: Submission, news: NotPlaced, now: int, terms: Terms, jitter: float) -> Step:
     """What a submit came to when it was not accepted."""
-    if sub.outcome not in (Outcome.SENDING, Outcome.UNKNOWN) or sub.id != task.submission_id:
+    if sub.outcome not in placement.OPEN:
         return Step(task, sub, Verdict.LATE)  # its callback was faster, and knows better
+    if sub.id != task.submission_id:
+        return placement.beside(task, sub, news, now)
     match news:
         case Rejected(error):
-            sub = sub._replace(outcome=Outcome.REJECTED, reason=error.code, answered_at=now)
-            return _move(task, sub, State.FAILED, now, terms, jitter, error=error)
-        case Again(Rejected(error)):  # that account is not asked again for this order
-            refused = f"{sub.provider}/{sub.account}"
-            task = task._replace(route=" ".join(key for key in task.route.split() if key != refused))
-            return _again(task, sub, Outcome.REJECTED, error.code, now, now, error.code)
-        case Again(NotSent(reason)):
-            return _again(task, sub, Outcome.NOT_SENT, reason, now, now, "provider_unreachable")
-        case Again(Busy(reason)):
-            return _again(task, sub, Outcome.BUSY, reason, now, now, "provider_busy")
-        case NotSent(reason):
-            at = place_again_at(task.tries, now, jitter)
-            return _again(task, sub, Outcome.NOT_SENT, reason, now, at, "provider_unreachable")
-        case Busy(reason, retry_after_s):
-            at = place_again_at(task.tries, now, jitter, retry_after_s)
-            return _again(task, sub, Outcome.BUSY, reason, now, at, "provider_busy")
-        case NeverHappened():
-            return _again(task, sub, Outcome.NOT_SENT, "an operator: it never happened", now, now, None)
-        case Unknown(reason):
-            first = sub.outcome is Outcome.SENDING
-            sub = sub._replace(outcome=Outcome.UNKNOWN, reason=reason, answered_at=now)
-            look_at = search_at(0, sub.sent_at, now, terms.scans) or now
-            task = task._replace(reason="unknown_outcome", poll_at=look_at, asks=0, updated_at=now)
-            alert = Alert("submission.unknown", f"{sub.provider} may or may not have the order: {reason}") if first else None
-            return Step(task, sub, None, alert=alert)
+            return _move(task, placement.answered(sub, news, now), State.FAILED, now, terms, jitter, error=error)
+        case Unknown():
+            return placement.unknown(task, sub, news, now, terms)
         case _:
-            raise AssertionError(f"{type(news).__name__} is no outcome of a submit")
-
-
-def _again(task: Task, sub: Submission, outcome: Outcome, reason: str, now: int, place_at: int, why: str | None) -> Step:
-    """Back among the orders that wait to be placed."""
-    sub = sub._replace(outcome=outcome, reason=reason, answered_at=now)
-    task = task._replace(submission_id=None, provider=None, account=None, reason=why, place_at=place_at, poll_at=None, asks=0)
-    return Step(task, sub, None)
-
-
-def _unfound(task: Task, sub: Submission, reason: str, now: int, terms: Terms) -> Step:
-    """Looked for in vain. When looking makes no sense any more, a human has to say what happened, or news comes late."""
-    if sub.outcome is not Outcome.UNKNOWN or sub.id != task.submission_id or task.state in SETTLED:
-        return Step(task, sub, Verdict.LATE)
-    task = task._replace(asks=task.asks + 1)
-    at = search_at(task.asks, sub.sent_at, now, terms.scans)
-    if at is not None:
-        return Step(task._replace(poll_at=at), sub, None)
-    alert = Alert(
-        "submission.unknown", f"nobody knows whether {sub.provider} has the order, and an operator has to say: {reason}"
-    )
-    flagged = task._replace(reason=UNRESOLVED, poll_at=give_up_at(sub.sent_at, task.deadline_at), updated_at=now)
-    return Step(flagged, sub, None, alert=None if task.reason == UNRESOLVED else alert)
+            return placement.placed_again(task, sub, news, now, jitter)
 
 
 def _unplaced(task: Task, sub: Submission | None, news: RanOut | Withdrawn, now: int, terms: Terms, jitter: float) -> Step:
@@ -350,11 +229,6 @@ def _no_news(task: Task, sub: Submission, source: Source, now: int, terms: Terms
         return Step(task._replace(poll_at=now + jittered(ASK_AGAIN_MS, jitter)), sub, None)
     task = task._replace(asks=task.asks + 1)
     return Step(task._replace(poll_at=ask_at(terms.pace, task.state, task.news_at, task.asks, now, jitter)), sub, None)
-
-
-def _conflict(task: Task, sub: Submission, now: int, message: str) -> Step:
-    alert = Alert("callback.conflict", message) if sub.conflict_at is None else None
-    return Step(task, sub._replace(conflict_at=sub.conflict_at or now), Verdict.CONFLICT, alert=alert)
 
 
 def _due(task: Task, now: int) -> Task:

@@ -8,8 +8,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from service.domain.advance import ALONE_EVERY, UNRESOLVED
+from service.domain.advance import ALONE_EVERY
 from service.domain.patience import SECOND_MS, Terms, ask_at, give_up_at, jittered
+from service.domain.placement import UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
 
 Pair = tuple[Task, Submission]

@@ -1,7 +1,8 @@
 """Breaker: one account that takes no orders is left alone for a while, then tried with one order.
 
 Only what proves that nothing was placed counts against an account: it could not be reached, it said that it is full, it
-refused us and not the order. An outcome that nobody knows says nothing about it, and neither does a refused order.
+refused us and not the order. An outcome that nobody knows says nothing about it, and neither does an account that refuses
+one model.
 """
 
 from dataclasses import dataclass, replace
@@ -47,6 +48,11 @@ class Breaker:
 def succeeded(breaker: Breaker) -> Breaker:
     """It answered an order with a yes, or with a no about the order itself."""
     return breaker if breaker == Breaker() else Breaker()
+
+
+def unproven(breaker: Breaker) -> Breaker:
+    """The probe was refused for its order's model: it says nothing, and the next order may be the probe."""
+    return breaker if breaker.probed_at is None else replace(breaker, probed_at=None)
 
 
 def failed(breaker: Breaker, now: int, jitter: float, retry_after_s: float | None = None) -> Breaker:

@@ -5,11 +5,11 @@ Written for whoever ordered the video and for whoever is woken at night; every s
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from service.domain.advance import UNRESOLVED
 from service.domain.lifecycle import State
 from service.domain.patience import give_up_at
+from service.domain.placement import UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
 
 
@@ -62,6 +62,15 @@ def explain(task: Task, sub: Submission | None, habits: Habits, queue: Queue | N
             return _open(task, habits, now)
         case _:
             return _ended(task)
+
+
+def also_placed(task: Task, subs: Sequence[Submission], told: Explanation) -> Explanation:
+    """Jobs of the same order that nobody follows are paid, too."""
+    others = [f"{s.remote_id} at {s.provider}" for s in subs if s.remote_id is not None and s.remote_id != task.remote_id]
+    if not others:
+        return told
+    more = f" The same order was also placed as {', '.join(others)}, which nobody follows and may be billed."
+    return replace(told, why=told.why + more)
 
 
 def _waiting(task: Task, queue: Queue | None, now: int) -> Explanation:

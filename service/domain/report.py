@@ -62,6 +62,8 @@ class Rejected:
     """A definite no: nothing was placed."""
 
     error: TaskError
+    of_model: bool = False
+    """Where it blames the account: for this order's model alone; others may do."""
 
     @property
     def blames_account(self) -> bool:

@@ -4,13 +4,13 @@ import logging
 
 import orjson
 
-from service.domain.admission import Key
-from service.domain.advance import Again
-from service.domain.breaker import Breaker, failed, succeeded
+from service.domain.breaker import Breaker, failed, succeeded, unproven
 from service.domain.due import Due
 from service.domain.errors import Unavailable
 from service.domain.instant import rfc3339
-from service.domain.report import Accepted, Busy, NotSent, Rejected, SubmitOutcome
+from service.domain.news import Again
+from service.domain.report import Busy, NotSent, Rejected, SubmitOutcome, Unknown
+from service.domain.route import Key
 from service.flow.announce import Happening, announce
 from service.parts import Parts
 from service.store import accounts
@@ -23,23 +23,21 @@ OPERATOR_APP = "default"
 
 
 async def weigh(parts: Parts, key: Key, news: SubmitOutcome | Again) -> None:
-    match news:
-        case Rejected() if news.blames_account:
-            return  # no proof that the account works, and perhaps about this order's model alone
-        case Accepted() | Rejected():
-            if parts.accounts.breakers.get(key, Breaker()) == Breaker():
-                return  # nothing to mend, and nothing to write on the usual way
-            reason = None
-        case Again(Rejected(error)):
+    said = news.said if isinstance(news, Again) else news
+    reason: str | None = None
+    wish_s: float | None = None
+    match said:
+        case Unknown():
+            return  # says nothing about the account
+        case Rejected(error) if said.blames_account and not said.of_model:
             reason = error.code
-        case NotSent(reason) | Busy(reason) | Again(NotSent(reason)) | Again(Busy(reason)):
-            pass
-        case _:
-            return  # an unknown outcome says nothing about the account
-    wish_s = news.said.retry_after_s if isinstance(news, Again) and isinstance(news.said, Busy) else None
-    wish_s = news.retry_after_s if isinstance(news, Busy) else wish_s
+        case NotSent(reason) | Busy(reason):
+            wish_s = said.retry_after_s if isinstance(said, Busy) else None
+        case _ if parts.accounts.breakers.get(key, Breaker()) == Breaker():
+            return  # nothing to mend, and nothing to write on the usual way
+    works = not (isinstance(said, Rejected) and said.blames_account)
     try:
-        opened, in_hand = await parts.db.write(lambda tx: _weigh(tx, parts, key, reason, wish_s))
+        opened, in_hand = await parts.db.write(lambda tx: _weigh(tx, parts, key, works, reason, wish_s))
     except Unavailable:
         return  # the next failure says the same again
     if in_hand:
@@ -50,10 +48,14 @@ async def weigh(parts: Parts, key: Key, news: SubmitOutcome | Again) -> None:
         log.warning("account.degraded", extra={"provider": key[0], "account": key[1], "reason": reason})
 
 
-def _weigh(tx: Tx, parts: Parts, key: Key, reason: str | None, wish_s: float | None) -> tuple[bool, list[Due]]:
+def _weigh(tx: Tx, parts: Parts, key: Key, works: bool, reason: str | None, wish_s: float | None) -> tuple[bool, list[Due]]:
+    """`reason`: why it counts against the account. None: it `works`, or its model's refusal said nothing."""
     row = accounts.held(tx, key)
     before = Breaker(row.failures, row.open_until, row.probed_at)
-    after = succeeded(before) if reason is None else failed(before, tx.now, parts.random(), wish_s)
+    if reason is not None:
+        after = failed(before, tx.now, parts.random(), wish_s)
+    else:
+        after = succeeded(before) if works else unproven(before)
     if after != before:
         accounts.save_breaker(tx, key, after)
     parts.accounts.breakers = {**parts.accounts.breakers, key: after}

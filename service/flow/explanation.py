@@ -1,11 +1,14 @@
 """Gathers what an explanation needs: the task, its submission, and for one that waits its place in the queue."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
+from service.domain import route
 from service.domain.admission import place, wait_s
 from service.domain.breaker import Breaker
 from service.domain.errors import NotFound
-from service.domain.explain import Candidate, Explanation, Habits, Queue, explain
+from service.domain.explain import Candidate, Explanation, Habits, Queue, also_placed, explain
 from service.domain.lifecycle import State
 from service.domain.task import Submission, Task
 from service.parts import Parts
@@ -13,21 +16,22 @@ from service.store import tasks, waiting
 
 
 async def explanation(parts: Parts, app_id: str, task_id: int) -> tuple[Task, Explanation, Queue | None]:
-    def look(sql: Connection) -> tuple[Task | None, Submission | None, Queue | None]:
+    def look(sql: Connection) -> tuple[Task | None, Sequence[Submission], Queue | None]:
         task = tasks.by_id(sql, app_id, task_id)
         if task is None:
-            return None, None, None
-        sub = next((s for s in tasks.submissions(sql, app_id, task_id) if s.id == task.submission_id), None)
-        return task, sub, _queue(parts, sql, task) if task.place_at is not None else None
+            return None, (), None
+        subs = tasks.submissions(sql, app_id, task_id)
+        return task, subs, _queue(parts, sql, task) if task.place_at is not None else None
 
-    task, sub, queue = await parts.db.read(look)
+    task, subs, queue = await parts.db.read(look)
     if task is None:
         raise NotFound("there is no such task")
+    sub = next((s for s in subs if s.id == task.submission_id), None)
     desk = parts.accounts.get(sub.provider, sub.account) if sub is not None else None
     habits = Habits(configured=False)
     if desk is not None and sub is not None and desk.account.base_url == sub.base_url:
         habits = Habits(str(desk.callbacks), desk.gateway.facts.scans)
-    return task, explain(task, sub, habits, queue, parts.clock()), queue
+    return task, also_placed(task, subs, explain(task, sub, habits, queue, parts.clock())), queue
 
 
 def _queue(parts: Parts, sql: Connection, task: Task) -> Queue:
@@ -35,7 +39,7 @@ def _queue(parts: Parts, sql: Connection, task: Task) -> Queue:
     now = parts.clock()
     rooms, breakers, _ = waiting.rooms(sql, now, parts.accounts.caps)
     position = place(mine, weight, others)
-    desks = [parts.accounts.desks[key] for key in waiting.as_keys(task.route) if key in parts.accounts.desks]
+    desks = [parts.accounts.desks[key] for key in route.as_keys(task.route) if key in parts.accounts.desks]
     known = [parts.accounts.known(d.account.provider, task.model, State.RUNNING) for d in desks]
     typical_s = max(
         (k.p50_s if k is not None else d.gateway.facts.typical_s for k, d in zip(known, desks, strict=True)), default=60.0

@@ -4,16 +4,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.domain.admission import Key
 from service.domain.breaker import Breaker
 from service.domain.instant import maybe
+from service.domain.route import Key
 from service.flow import learn
 from service.parts import Parts
 from service.store import accounts, waiting
 
 
 async def provider_health(parts: Parts) -> dict[Key, dict[str, Any]]:
-    await learn.settle(parts)  # what this process counted in the last seconds belongs to the answer
+    await learn.keep(parts)  # what this process counted in the last second belongs to the answer
 
     def look(sql: Connection) -> tuple[Any, Any, Any, Any]:
         found = (accounts.tallies(sql), accounts.rows(sql), waiting.in_flight(sql))

@@ -12,13 +12,14 @@ from dataclasses import replace
 import orjson
 
 from service.accounts import Desk
-from service.domain import ids
-from service.domain.admission import Key, Waiting, admit
-from service.domain.advance import Again, RanOut, Source
+from service.domain import ids, route
+from service.domain.admission import Waiting, admit
 from service.domain.errors import Unavailable
+from service.domain.news import Again, RanOut, Source
 from service.domain.order import Order
 from service.domain.patience import SECOND_MS, SENDING_SLACK_MS
 from service.domain.report import Busy, NotSent, Rejected, SubmitOutcome
+from service.domain.route import Key
 from service.domain.task import Outcome, Submission, Task
 from service.flow import breakers, gateway
 from service.flow.record import Arrival, record
@@ -119,7 +120,7 @@ async def _ask_gateway(parts: Parts, placement: Placement) -> SubmitOutcome:
 
 def _configured(parts: Parts, task: Task) -> list[Key]:
     """Of the accounts that may take the order, those that still exist."""
-    return [key for key in waiting.as_keys(task.route) if key in parts.accounts.desks]
+    return [key for key in route.as_keys(task.route) if key in parts.accounts.desks]
 
 
 async def _bring(parts: Parts, arrival: Arrival) -> None:

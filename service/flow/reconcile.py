@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from service.accounts import Desk
 from service.domain import asking
-from service.domain.admission import Key
-from service.domain.advance import GaveUp, News, Source, Unfound, Unlisted
 from service.domain.asking import Pair, Plan
 from service.domain.lifecycle import ENDINGS
+from service.domain.news import GaveUp, News, Source, Unfound, Unlisted
 from service.domain.patience import give_up_at
 from service.domain.report import BatchOutcome, Busy, NoAnswer, Refused, Report, Unknown
+from service.domain.route import Key
 from service.flow import gateway
 from service.flow.record import Arrival, record
 from service.flow.search import search

@@ -5,23 +5,27 @@ and receipts, states, transitions and deliveries are written together. Only then
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from service.domain import ids
-from service.domain.advance import News, Source, Step, step
+from service.domain.advance import step
 from service.domain.due import Due
 from service.domain.forgetting import FORGOTTEN
 from service.domain.instant import rfc3339
 from service.domain.lifecycle import ENDINGS, Verdict
+from service.domain.news import News, Source, Step
 from service.domain.report import Report, Unreadable
 from service.domain.task import Submission, Task, notice
 from service.flow.announce import Happening, announce
+from service.flow.names import Names
+from service.ledger import came_to
 from service.parts import Parts
 from service.providers.base import Callbacks
-from service.store import journal, tasks
+from service.store import accounts, journal, tasks
 from service.store.database import Tx
 
 log = logging.getLogger("callsheet.record")
@@ -107,11 +111,13 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         list({a.submission_id for a in arrivals if a.submission_id is not None}),
     )
     now_tasks = dict(locked)
+    names = Names(tx, [(now_subs.get(a.submission_id or 0), a.news) for a in arrivals])
     happenings: list[Happening] = []
     owners: list[int] = []
     receipts: list[tuple[Any, ...]] = []
     words: list[tuple[int, tuple[str, str], Happening]] = []
     answers: list[Recorded] = []
+    counted: Counter[tuple[str, str, str]] = Counter()
     changed: set[int] = set()
     """Submissions that are other than they were."""
     for index, arrival in enumerate(arrivals):
@@ -123,9 +129,10 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         if task.reason == FORGOTTEN:  # whatever is said about it now, nothing of it is kept
             answers.append(Recorded(task, str(Verdict.LATE), before=(task, sub)))
             continue
+        news = names.judged(sub, arrival.news)
         provider, account = (sub.provider, sub.account) if sub is not None else ("", "")
         terms = parts.accounts.terms(provider, account, task.model)
-        made = step(task, sub, arrival.news, arrival.source, tx.now, terms, parts.random())
+        made = step(task, sub, news, arrival.source, tx.now, terms, parts.random())
         verdict = _verdict(arrival.news, made)
         after = made.task
         if made.moved:
@@ -138,7 +145,7 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
                 owners.append(index)
             else:
                 words.append((index, (provider, made.alert.word), alert))
-        if sub is not None and _worth_keeping(arrival, made) and (after.receipts < RECEIPTS_KEPT or made.moved):
+        if sub is not None and _worth_keeping(arrival, made) and (after.receipts < RECEIPTS_KEPT or _weighty(made)):
             if not made.moved:
                 after = after._replace(receipts=after.receipts + 1)
             receipts.append(_receipt(tx, after, sub, arrival, verdict))
@@ -146,6 +153,10 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         if made.submission is not None and made.submission is not sub:
             now_subs[made.submission.id] = made.submission
             changed.add(made.submission.id)
+            what = None if sub is None else came_to(sub, made.submission, arrival.source)
+            if what is not None:
+                counted[provider, account, what] += 1
+            names.given(made.submission)
         answers.append(
             Recorded(after, verdict, made.moved, made.alert is not None, before=(task, sub), submission=made.submission)
         )
@@ -160,11 +171,17 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
         tx, [(locked[i], now) for i, now in now_tasks.items() if now is not locked[i]], [now_subs[i] for i in sorted(changed)]
     )
     journal.add_receipts(tx, receipts)
+    accounts.add_counts(tx, counted, {})
     for index, in_hand in zip(owners, announce(tx, parts, happenings), strict=True):
         if in_hand:
             told = answers[index]
             answers[index] = told._replace(in_hand=[*told.in_hand, *in_hand])
     return answers
+
+
+def _weighty(made: Step) -> bool:
+    """Kept however many are kept already: it comes once, while a word that nobody knows may come again and again."""
+    return made.moved or (made.alert is not None and made.alert.word is None)
 
 
 def _verdict(news: News, made: Step) -> str:

@@ -7,13 +7,13 @@ import orjson
 
 from service.accounts import Desk
 from service.domain import ids
-from service.domain.admission import Key
 from service.domain.adoption import SKEW_MS, Sought, adopt
-from service.domain.advance import News, Unfound
 from service.domain.asking import Pair, next_list_at
+from service.domain.news import News, Unfound
 from service.domain.order import Order
 from service.domain.patience import SECOND_MS, SENDING_SLACK_MS
 from service.domain.report import Listed, NoAnswer, ScanOutcome
+from service.domain.route import Key
 from service.domain.task import Outcome
 from service.flow import gateway
 from service.parts import Parts

@@ -13,12 +13,14 @@ import orjson
 
 from service.accounts import Desk
 from service.channels.base import Target
-from service.domain.admission import Key, choose
+from service.domain import route
+from service.domain.admission import choose
 from service.domain.errors import BadOrder, Fault, KeyReused
 from service.domain.lifecycle import State
 from service.domain.matching import EVERY_TASK_EVENT
 from service.domain.order import Order, shown
 from service.domain.patience import DEFAULT_EXPIRY_S, SECOND_MS
+from service.domain.route import Key
 from service.domain.task import Submission, Task
 from service.flow import place
 from service.flow.subscribe import subscription_row
@@ -188,7 +190,7 @@ def _task(tx: Tx, item: NewOrder, suspected: bool) -> Task:
         missing=0,
         missing_at=None,
         receipts=0,
-        route=waiting.as_route(desk.key for desk in item.checked.desks),
+        route=route.as_text(desk.key for desk in item.checked.desks),
         rank=HIGHEST - (order.priority or 0),
     )
 

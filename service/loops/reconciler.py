@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from service.domain.admission import Key
+from service.domain.route import Key
 from service.flow import learn, reconcile
 from service.parts import Parts
 

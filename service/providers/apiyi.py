@@ -19,7 +19,7 @@ CAN_SAY = frozenset(
 )
 """Its table of parameters. `frames`, `camera_fixed` and `service_tier` are "ignored or rejected" there: refused here."""
 
-# The token lacks the group that serves the model (SeeDance2, SD2Fast, SD2Mini). No order from this account can succeed.
+# The token lacks the group that serves the model (SeeDance2, SD2Fast, SD2Mini). No order for it from this account succeeds.
 _GROUP = re.compile(r"no available channel", re.IGNORECASE)
 _MONEY = re.compile(r"quota|balance|余额|额度", re.IGNORECASE)
 _MODERATED = re.compile(r"\bPUBLIC_\w+")
@@ -29,7 +29,7 @@ def reading(what: Said) -> Reading | None:
     both = f"{what.code} {what.message}"
     if _GROUP.search(both):
         # Said before anything is passed on, whatever the status: such proxies use 503 for it.
-        return Reading(Category.CREDENTIALS, certain=True)
+        return Reading(Category.CREDENTIALS, certain=True, of_model=True)
     if found := _MODERATED.search(both):
         # The upstream filter, not billed. A filter of what was made says so; all others refuse what was sent.
         return Reading(Category.OUTPUT_MODERATION if "OUTPUT" in found.group() else Category.INPUT_MODERATION, certain=True)

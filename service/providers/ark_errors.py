@@ -14,6 +14,8 @@ _BUSY = Reading(Category.TRANSIENT, Submit.BUSY)
 _PARAMETERS = Reading(Category.PARAMETERS)
 _CREDENTIALS = Reading(Category.CREDENTIALS)
 _QUOTA = Reading(Category.QUOTA)
+_MODEL = Reading(Category.CREDENTIALS, of_model=True)
+_MODEL_QUOTA = Reading(Category.QUOTA, of_model=True)
 _INPUT = Reading(Category.INPUT_MODERATION)
 _OUTPUT = Reading(Category.OUTPUT_MODERATION)
 
@@ -23,7 +25,7 @@ TABLE: tuple[tuple[str, Reading], ...] = (
     ("InvalidParameter*", _PARAMETERS),
     ("InvalidImageURL*", _PARAMETERS),
     ("InvalidAction.*", _PARAMETERS),
-    ("InvalidEndpoint.ClosedEndpoint", _CREDENTIALS),
+    ("InvalidEndpoint.ClosedEndpoint", _MODEL),
     ("InvalidSubscription", _CREDENTIALS),
     ("*.PrivacyInformation", Reading(Category.PRIVACY)),
     ("Output*SensitiveContentDetected*", _OUTPUT),
@@ -41,8 +43,8 @@ TABLE: tuple[tuple[str, Reading], ...] = (
     ("OperationDenied.FileQuotaExceeded", _QUOTA),
     ("OperationDenied*", _CREDENTIALS),
     # 404. "Does not exist or you have no access": it does not tell which, and another account may have it.
-    ("InvalidEndpointOrModel*", _CREDENTIALS),
-    ("ModelNotOpen", _CREDENTIALS),
+    ("InvalidEndpointOrModel*", _MODEL),
+    ("ModelNotOpen", _MODEL),
     ("ResourceNotFound*", _PARAMETERS),
     ("NotFound*", _PARAMETERS),
     # 429
@@ -51,7 +53,7 @@ TABLE: tuple[tuple[str, Reading], ...] = (
     ("RequestBurstTooFast", _BUSY),
     ("InflightBatchsizeExceeded", _BUSY),
     ("ServerOverloaded", _BUSY),
-    ("SetLimitExceeded", _QUOTA),  # the account's own spending cap: waiting does not lift it
+    ("SetLimitExceeded", _MODEL_QUOTA),  # the account's own spending cap for a model: waiting does not lift it
     ("AccountQuotaExceeded", _QUOTA),
     # 500. A fault on their side says nothing about whether the order was placed.
     ("InternalServiceError", Reading(Category.TRANSIENT, Submit.UNKNOWN)),
@@ -60,7 +62,7 @@ TABLE: tuple[tuple[str, Reading], ...] = (
 QUOTA_MESSAGES: tuple[tuple[re.Pattern[str], Reading], ...] = (
     # One code, `QuotaExceeded`, for three things that only the message tells apart.
     (re.compile(r"queue|排队", re.IGNORECASE), _BUSY),  # too many tasks wait there: room comes by itself
-    (re.compile(r"free|trial|免费|试用", re.IGNORECASE), _QUOTA),  # used up for good
+    (re.compile(r"free|trial|免费|试用", re.IGNORECASE), _MODEL_QUOTA),  # used up for good, and each model has its own
     # A plan's quota of 5 hours, a week or a month comes back, but long after an order is worth waiting for.
     (re.compile(r"usage quota|\b(hour|week|month)|reset at|套餐", re.IGNORECASE), _QUOTA),
 )

@@ -39,6 +39,8 @@ class Reading:
     submit: Submit = Submit.REJECTED
     certain: bool = False
     """These words mean it whatever the status of the answer."""
+    of_model: bool = False
+    """The account is the reason, but for this order's model alone."""
 
 
 Words = Callable[[Said], Reading | None]
@@ -115,7 +117,9 @@ def submit(reply: Reply, words: Words, now: int) -> SubmitOutcome:
         case Submit.UNKNOWN:
             return Unknown(reason)
         case Submit.REJECTED:
-            return Rejected(_error(reply, what, reading))
+            # A 404 or a 405 in words nobody knows may be about the model as well as about the address.
+            of_model = reading.of_model if reading else reply.status in (404, 405)
+            return Rejected(_error(reply, what, reading), of_model)
 
 
 def query(reply: Reply, words: Words, now: int) -> Missing | Busy | NoAnswer | Refused | Unreadable:

@@ -1,18 +1,20 @@
 """What is known of the accounts beyond their configuration: breakers, whose turn it is to ask, totals, learned durations."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, Table, func, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from service.domain.breaker import Breaker
+from service.domain.route import Key
 from service.store.database import Tx
 from service.store.rows import insert_new
 from service.store.tables import TABLES
 
 _account, _tally, _sample = TABLES["account"], TABLES["tally"], TABLES["sample"]
-Key = tuple[str, str]
 _NEW = {"failures": 0, "open_until": None, "probed_at": None, "asking_until": 0, "list_at": 0, "get_at": 0, "silent_count": 0}
 
 
@@ -48,17 +50,18 @@ def save_breaker(tx: Tx, key: Key, breaker: Breaker) -> None:
 
 def add_counts(tx: Tx, tallies: Mapping[tuple[str, str, str], int], samples: Mapping[tuple[str, str, str, int], int]) -> None:
     # In one order everywhere, so that two processes never wait for each other crosswise.
-    for provider, account, what in sorted(tallies):
-        _add(tx, _tally, {"provider": provider, "account": account, "what": what}, tallies[provider, account, what])
-    for provider, model, state, bucket in sorted(samples):
-        names = {"provider": provider, "model": model, "state": state, "bucket": bucket}
-        _add(tx, _sample, names, samples[provider, model, state, bucket])
+    of_accounts = [{**dict(zip(("provider", "account", "what"), k, strict=True)), "count": tallies[k]} for k in sorted(tallies)]
+    names = ("provider", "model", "state", "bucket")
+    durations = [{**dict(zip(names, k, strict=True)), "count": samples[k]} for k in sorted(samples)]
+    _add(tx, _tally, of_accounts)
+    _add(tx, _sample, durations)
 
 
-def _add(tx: Tx, table: Any, names: Mapping[str, Any], count: int) -> None:
-    insert_new(tx, table, [{**names, "count": 0}])
-    matches = [table.c[name] == value for name, value in names.items()]
-    tx.sql.execute(update(table).where(*matches).values(count=table.c.count + count))
+def _add(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        new = (postgres_insert if tx.postgres else sqlite_insert)(table)
+        grown = {"count": table.c.count + new.excluded["count"]}
+        tx.sql.execute(new.on_conflict_do_update(index_elements=list(table.primary_key), set_=grown), rows)
 
 
 def tallies(sql: Connection) -> dict[Key, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""Apps and their keys."""
+"""Apps and their keys; and the name of the database itself."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from service.store.database import Tx
 from service.store.rows import insert, insert_new
 from service.store.tables import TABLES
 
-_app, _key, _pulse = TABLES["app"], TABLES["api_key"], TABLES["pulse"]
+_app, _key, _pulse, _identity = (TABLES[name] for name in ("app", "api_key", "pulse", "identity"))
 
 
 def add_app(tx: Tx, row: dict[str, Any]) -> None:
@@ -48,6 +48,14 @@ def keys(sql: Connection, app_id: str) -> Sequence[Row[Any]]:
 def revoke_key(tx: Tx, app_id: str, key_id: int) -> bool:
     statement = update(_key).where(_key.c.id == key_id, _key.c.app_id == app_id, _key.c.revoked_at.is_(None))
     return bool(tx.sql.execute(statement.values(revoked_at=tx.now)).rowcount)
+
+
+def ensure_identity(tx: Tx, name: str) -> None:
+    insert_new(tx, _identity, [{"id": 1, "name": name}])
+
+
+def identity(sql: Connection) -> str:
+    return str(sql.execute(select(_identity.c.name)).scalar_one())
 
 
 def beat(tx: Tx, name: str) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Select, bindparam, select, text, tuple_, update
 
+from service.domain.route import Key
 from service.domain.task import Submission, Task
 from service.store.database import Tx
 from service.store.rows import among, submission_columns, task_columns, to_submission, to_task
 from service.store.tables import TABLES
 
 _task, _submission = TABLES["task"], TABLES["submission"]
-Key = tuple[str, str]
 
 OPEN = text("submission.outcome IN ('sending', 'unknown')")
 """In these very words: with bound values no planner sees that the partial index has them all."""

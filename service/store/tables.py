@@ -192,7 +192,8 @@ class Idempotency(SQLModel, table=True):
 class Submission(SQLModel, table=True):
     __table_args__ = (
         Index("submission_by_task", "task_id", "number", unique=True),
-        Index("submission_by_remote_id", "provider", "remote_id"),
+        # The address is part of the name: two accounts of one gateway share it, two gateways may count alike.
+        Index("submission_by_remote_id", "remote_id", "provider", "base_url", unique=True),
         Index(
             "submission_open",
             "provider",
@@ -215,6 +216,8 @@ class Submission(SQLModel, table=True):
     sent_at: int = _big()
     answered_at: int | None = _big(null=True)
     conflict_at: int | None = _big(null=True)
+    cancel_until: int | None = _big(null=True)
+    """Somebody cancels it at its provider at this moment, and until then nobody else does."""
 
 
 class Receipt(SQLModel, table=True):
@@ -263,7 +266,7 @@ class Event(SQLModel, table=True):
 
 
 class SeenWord(SQLModel, table=True):
-    """Status words that nobody knows, so that each is alerted once."""
+    """Status words that nobody knows, and second names of one job, so that each is alerted once."""
 
     __tablename__ = "seen_word"
     provider: str = Field(sa_type=String, primary_key=True)
@@ -460,8 +463,16 @@ class AccountState(SQLModel, table=True):
     """Turns in a row in which it did not answer."""
 
 
+class Identity(SQLModel, table=True):
+    """One row: the name that this database got when it was first used, so that two of them can be told apart."""
+
+    id: int = _key()
+    name: str = _words()
+
+
 class Tally(SQLModel, table=True):
-    """Running totals of one account. Written now and then: the last seconds before a crash may be missing."""
+    """Running totals of one account. What orders came to is counted in the transaction that records it; the rest every second,
+    so that the last one before a crash may be missing."""
 
     __table_args__ = BUSY
     provider: str = Field(sa_type=String, primary_key=True)

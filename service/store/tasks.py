@@ -5,7 +5,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, union_all
+from sqlalchemy import Connection, Row, func, or_, select, union_all, update
 
 from service.domain.task import Submission, Task
 from service.store import compiled
@@ -28,7 +28,7 @@ from service.store.tables import TABLES
 _task, _submission, _order, _label, _key = (
     TABLES[n] for n in ("task", "submission", "task_order", "task_label", "idempotency")
 )
-_FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "flags", "created_at", "deadline_at", "rank"}
+_FIXED = {"id", "app_id", "model", "order", "metadata", "estimated_tokens", "created_at", "deadline_at", "rank"}
 """Of a task: written once, with its order."""
 _INDEXED = (
     ("state",),
@@ -53,6 +53,11 @@ _TOGETHER = Statement(
     )
 )
 _SUBMISSIONS = Statement(lambda pg: select(*submission_columns()).where(compiled.among(pg, _submission.c.id, "ids")))
+_NAMED = Statement(
+    lambda pg: select(
+        *(_submission.c[name] for name in ("provider", "base_url", "remote_id", "id", "task_id")),
+    ).where(compiled.among(pg, _submission.c.remote_id, "names"))
+)
 
 
 def _for_update(postgres: bool, query: Any) -> Any:
@@ -108,6 +113,26 @@ def add(tx: Tx, tasks: Sequence[Task], orders: Sequence[dict[str, Any]], labels:
 
 def add_submissions(tx: Tx, submissions: Sequence[Submission]) -> None:
     insert(tx, "submission", [{name: getattr(s, name) for name in SUBMISSION_FIELDS} for s in submissions])
+
+
+def named(tx: Tx, remote_ids: Collection[str]) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """(submission, task) that have these names, by provider, its address and the name."""
+    rows = _NAMED.one(tx.sql, names=compiled.names(tx.postgres, remote_ids))
+    return {(provider, base_url, name): (sub_id, task_id) for provider, base_url, name, sub_id, task_id in rows}
+
+
+# --- one cancel at a time ---
+
+
+def hold_cancel(tx: Tx, submission_id: int, until: int) -> bool:
+    """False: somebody else is at it."""
+    free = or_(_submission.c.cancel_until.is_(None), _submission.c.cancel_until <= tx.now)
+    held = update(_submission).where(_submission.c.id == submission_id, free).values(cancel_until=until)
+    return bool(tx.sql.execute(held).rowcount)
+
+
+def end_cancel(tx: Tx, submission_id: int) -> None:
+    tx.sql.execute(update(_submission).where(_submission.c.id == submission_id).values(cancel_until=None))
 
 
 # --- idempotency ---

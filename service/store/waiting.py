@@ -2,14 +2,15 @@
 no restart forgets it and no crash makes it wrong."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, text, tuple_
 
-from service.domain.admission import Caps, Key, Waiting, room
+from service.domain.admission import Caps, Waiting, room
 from service.domain.breaker import Breaker
 from service.domain.ids import first_id_at
+from service.domain.route import Key, as_keys
 from service.domain.task import Task
 from service.store import accounts
 from service.store.database import Tx
@@ -34,14 +35,6 @@ class Lane:
     @property
     def keys(self) -> list[Key]:
         return as_keys(self.route)
-
-
-def as_route(keys: Iterable[Key]) -> str:
-    return " ".join(f"{provider}/{account}" for provider, account in keys)
-
-
-def as_keys(route: str) -> list[Key]:
-    return [(provider, account) for provider, _, account in (part.partition("/") for part in route.split())]
 
 
 def take_turn(tx: Tx) -> None:

@@ -140,7 +140,17 @@ async def providers(call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/providers", "read", "The configured providers", providers, answer=ListOut),
+    Endpoint(
+        "GET",
+        "/v1/providers",
+        "read",
+        "The configured providers, and how they are doing",
+        providers,
+        answer=ListOut,
+        about="Of `health`, what orders came to (accepted, rejected, busy, not_sent, unknown, unknown_healed) and what is open "
+        "(unknown_open; in_flight, the orders that each account holds) is exact: it is stored with what it counts. "
+        "Callbacks, questions and polls are stored every second: a process that is killed loses its last one.",
+    ),
     Endpoint("GET", "/v1/apps", "admin", "List apps", listed, None, Page, ListOut),
     Endpoint(
         "POST", "/v1/apps", "admin", "Make an app; its secret is shown this once", create, AppIn, answer=Anything, status=201

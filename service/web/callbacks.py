@@ -10,11 +10,12 @@ import logging
 
 from starlette.types import Message, Receive, Scope, Send
 
-from service.domain.advance import Source
 from service.domain.errors import Unavailable
+from service.domain.news import Source
 from service.flow.record import Arrival, record
 from service.parts import Parts
 from service.providers.registry import GATEWAYS
+from service.store import apps
 from service.web.reach import ASKED, Reach
 from service.web.started import Started, started
 from service.wire import BODY_LIMIT
@@ -49,16 +50,18 @@ class _Gone(Exception):
 class CallbackDoor:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._reach = Reach(parts.tokens)
+        self._reach = Reach(parts.tokens, lambda: parts.db.read(apps.identity))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         proof: bytes | None = None
         try:
             provider, _, token = scope["path"][len(PATH) :].partition("/")
-            proof = self._reach.answer(token) if provider == ASKED else None
+            proof = await self._reach.answer(token) if provider == ASKED else None
             status = 200 if proof is not None else await self._answer(scope, receive, provider, token)
         except _Gone:
             return
+        except Unavailable:
+            status = 503  # only the self-call: whatever else is said is kept or answered below
         except Exception as error:
             # A bug. Nothing was acknowledged, so the provider says it again, and until then silence makes us ask.
             log.error("callback.failed", exc_info=error)

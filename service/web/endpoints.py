@@ -54,6 +54,8 @@ class Endpoint:
     body_limit: int = JSON_LIMIT
     free_query: str | None = None
     """Prefix of query parameters with names of the caller's own, e.g. `metadata.`."""
+    about: str = ""
+    """More than fits into the summary."""
     headers: tuple[tuple[str, str], ...] = ()
     """(name, meaning) of request headers that it understands."""
     adapter: TypeAdapter[Any] | None = field(default=None, compare=False)

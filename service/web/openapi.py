@@ -56,7 +56,7 @@ def _operation(e: Endpoint, refs: Any) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": e.summary,
         "operationId": re.sub(r"\W+", "_", f"{e.method.lower()}{e.path}").strip("_"),
-        "description": f"Needs the scope `{e.scope}`.",
+        "description": " ".join(filter(None, (f"Needs the scope `{e.scope}`.", e.about))),
         "parameters": [*_path_parameters(e), *_query_parameters(e), *_header_parameters(e)],
         "responses": {str(e.status): _success(e, refs)}
         | {code: {"description": what, **_PROBLEM} for code, what in (_FAILURES | _MORE).items()},

@@ -242,7 +242,10 @@ class TaskOut(BaseModel):
     result: dict[str, Any] | None
     usage: dict[str, int | None]
     error: dict[str, Any] | None
-    warnings: list[str]
+    warnings: list[str] = Field(
+        description="remarks on the order: duplicate_suspected (an equal one came within a minute), also_placed (its provider "
+        "has another job for it, which nobody follows and which may be billed), or what its model will not do"
+    )
     created_at: str
     updated_at: str
     started_at: str | None

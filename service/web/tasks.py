@@ -15,7 +15,7 @@ from service.domain.instant import maybe, parse, rfc3339
 from service.domain.lifecycle import SETTLED, State
 from service.domain.order import Order
 from service.domain.task import Task, view
-from service.flow import cancel, resolve, submit
+from service.flow import ask, cancel, resolve, submit
 from service.flow.explanation import explanation
 from service.flow.record import fragment
 from service.parts import Parts
@@ -185,6 +185,8 @@ async def timeline(call: Call) -> Response:
             what = "event" if row.sequence is None else "transition"
             entry = {"type": what, "event": row.type, "sequence": row.sequence, "state": row.state, "source": row.source}
             entry["previous_state"] = row.previous
+            if row.sequence is None:
+                entry["message"] = orjson.loads(bytes(row.body))["data"].get("message")
             entries.append((row.at, 3, entry))
         told = deliveries.of_task(sql, call.app_id, task.id)
         by_id = {row.id: row for row in told}
@@ -220,6 +222,11 @@ async def explained(call: Call) -> Response:
 async def cancelled(call: Call) -> Response:
     task = await cancel.cancel(call.parts, call.app_id, answers.id_of(ids.TASK, call.path["id"], "task"))
     return _shown(call.parts, task, 200)
+
+
+async def asked(call: Call) -> Response:
+    task = await ask.ask(call.parts, call.app_id, answers.id_of(ids.TASK, call.path["id"], "task"))
+    return _shown(call.parts, task, 202)
 
 
 async def resolved(call: Call) -> Response:
@@ -282,6 +289,20 @@ ENDPOINTS = (
         cancelled,
         Nothing,
         answer=TaskOut,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/tasks/{id}/ask",
+        "submit",
+        "Have its provider asked now how it stands",
+        asked,
+        Nothing,
+        answer=TaskOut,
+        status=202,
+        about="The answer is the task as it waits to be asked about: that happens in a moment, within the limits of the "
+        "provider's account, and `Prefer: wait` on the task shows what came of it. An order whose answer got lost is looked "
+        "for in the provider's list. 409 with the reason where nobody can be asked: it has ended, it waits to be placed, it is "
+        "on its way, or its provider has no list.",
     ),
     Endpoint(
         "POST",

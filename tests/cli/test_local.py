@@ -166,6 +166,31 @@ def test_the_doctor_proves_that_the_public_url_reaches_this_very_process(service
     assert shown.exit_code == 1
 
 
+def self_call(env: dict[str, str], own: Running, public: Running) -> tuple[int, dict[str, str]]:
+    """What the doctor of `own` says of a public URL that leads to `public`."""
+    led = env | {"PORT": own.url.rpartition(":")[2], "CALLSHEET_PUBLIC_URL": public.url}
+    shown = here(led, "doctor", "--public-url", "--json")
+    [check] = [c for c in json.loads(shown.stdout)["checks"] if c["name"] == "self-call"]
+    return shown.exit_code, check
+
+
+def all_keys() -> dict[str, str]:
+    keys = {"CALLSHEET_ADMIN_KEY": "an-admin-key-of-length", "CALLSHEET_SIGNING_KEYS": "a-signing-key-of-some-length"}
+    return keys | {"CALLSHEET_ENCRYPTION_KEYS": json.loads(here({}, "keys", "fernet", "--json").stdout)["key"]}
+
+
+def test_the_doctor_sees_that_the_public_url_reaches_the_same_keys_on_another_database(sandbox: str, tmp_path: Path) -> None:
+    ark = {"CALLSHEET_ARK_API_KEY": "k-not-a-real-one", "CALLSHEET_ARK_BASE_URL": f"{sandbox}/ark/api/v3"}
+    keys = all_keys()
+    here_env, there_env = (environment(f"sqlite:///{tmp_path}/{name}/callsheet.db", **ark, **keys) for name in ("a", "b"))
+    with running(here_env, "serve", "--port", "0") as own, running(there_env, "serve", "--port", "0") as other:
+        code, check = self_call(own.env, own, other)
+        assert (code, check["verdict"]) == (1, "wrong"), check
+        assert "another database" in check["found"]
+        assert check["advice"]
+        assert self_call(own.env, own, own)[1]["verdict"] == "fine"
+
+
 def test_the_doctor_asks_a_running_service_and_not_its_file(service: Running) -> None:
     found = checks(service.env, code=0)
     assert "held by a running process" in found["database"].found
@@ -227,6 +252,9 @@ def test_web_and_workers_share_a_migrated_postgres(fresh: str, sandbox: str, tmp
     with running(env, "serve", "--no-loops", "--port", "0") as web, running(web.env, "work") as worker:
         found = checks(web.env, code=0)
         assert (found["clock"].verdict, found["database"].verdict) == ("fine", "fine")
+        with running(env, "serve", "--no-loops", "--port", "0") as second:
+            _, check = self_call(web.env, web, second)
+            assert (check["verdict"], "another process" in check["found"]) == ("fine", True), check
         ordered = here(web.env, "submit", "a cat", "--model", "seedance-1-0-pro-250528", "--wait", "--json")
         assert json.loads(ordered.stdout)["state"] == "succeeded", ordered.stderr
         listening = {"Authorization": f"Bearer {keys['CALLSHEET_ADMIN_KEY']}", "Accept": "text/event-stream"}

@@ -88,7 +88,7 @@ def test_every_field_of_an_order_is_an_option() -> None:
 
 
 def test_every_verb_has_help_and_speaks_json(call: Call) -> None:
-    verbs = "submit tasks show cancel watch deliveries resend providers serve work migrate settings doctor sandbox"
+    verbs = "submit tasks show cancel reconcile watch deliveries resend providers serve work migrate settings doctor sandbox"
     for verb in [*([v] for v in verbs.split()), ["subscribe", "add"], ["keys", "create"]]:
         result = call(*verb, "--help")
         assert result.exit_code == 0, result.output

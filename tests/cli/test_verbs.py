@@ -12,6 +12,7 @@ from typer.testing import Result
 from service.settings import reach
 from tests.cli.conftest import Call
 from tests.cli.running import Running
+from tests.process.harness import until
 
 MODEL = ("--model", "seedance-1-0-pro-250528")
 
@@ -122,6 +123,24 @@ def test_a_waiting_order_is_cancelled(call: Call) -> None:
 def test_a_task_that_is_not_there_cannot_be_cancelled(call: Call) -> None:
     problem = document(call("cancel", "task_0000000000000", "--json"), code=1)
     assert problem["status"] == 404
+
+
+def test_providers_are_asked_about_named_tasks_and_about_all(call: Call) -> None:
+    stuck = [document(call("submit", "a cat [stuck:queued]", *MODEL, "--json"))["id"] for _ in range(2)]
+    ended = document(call("submit", "a cat", *MODEL, "--wait", "--json"))["id"]
+    [one] = document(call("reconcile", stuck[0], "--json"))["data"]
+    assert one == {"task": stuck[0], "asked": True, "state": "queued", "why_not": None}
+    mixed = document(call("reconcile", stuck[1], ended, "--json"), code=1)["data"]
+    assert [(e["task"], e["asked"], "succeeded" in (e["why_not"] or "")) for e in mixed] == [
+        (stuck[1], True, False),
+        (ended, False, True),
+    ]
+    everything = text(call("reconcile"))
+    assert [name in everything for name in (*stuck, ended)] == [True, True, False]
+    assert text(call("reconcile", "task_0000000000000"), code=1).count("not asked") == 1
+    assert call("reconcile", "../keys").exit_code == 2
+    assert call("reconcile", stuck[0], "--key", "csk_not-a-real-key-at-all").exit_code == 1
+    until(lambda: document(call("show", stuck[1], "--timeline", "--json"))["polls"]["asked"], "its provider was asked")
 
 
 def test_a_subscription_lives_through_all_its_verbs(call: Call, sandbox: str) -> None:

@@ -1,26 +1,29 @@
 """What becomes of a task when one piece of news comes: the rows that cost money when they are wrong."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from service.domain.advance import (
-    UNRESOLVED,
+from service.domain.advance import step
+from service.domain.errors import Category, TaskError
+from service.domain.lifecycle import SETTLED, State, Verdict
+from service.domain.news import (
     Again,
+    Asked,
     GaveUp,
     NeverHappened,
     News,
     RanOut,
     Source,
     Step,
+    Taken,
     Unfound,
     Unlisted,
     Withdrawn,
-    step,
 )
-from service.domain.errors import Category, TaskError
-from service.domain.lifecycle import SETTLED, State, Verdict
 from service.domain.patience import ASKED, CALLED_BACK, Terms
+from service.domain.placement import UNRESOLVED
 from service.domain.report import (
     Accepted,
     Busy,
@@ -226,3 +229,59 @@ def test_each_question_without_news_widens_the_next_pause_to_a_cap() -> None:
             now = made.task.poll_at
         assert pauses == sorted(pauses)
         assert pauses[-1] == pace.cap_s * 1000
+
+
+OTHER = Report(State.RUNNING, "running", "cgt-2")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SENDING, Outcome.UNKNOWN, Outcome.NOT_SENT])
+def test_a_second_job_is_its_submissions_own_and_the_task_stays_what_it_is_but_for_a_warning(outcome: Outcome) -> None:
+    before = task(State.RUNNING, flags='["mp4_only"]')
+    made = judged(before, submission(outcome, id=12, number=2), OTHER, Source.CALLBACK)
+    assert made.submission is not None
+    assert (made.submission.outcome, made.submission.remote_id) == (Outcome.ACCEPTED, "cgt-2")
+    assert made.task._replace(flags=before.flags) == before
+    assert json.loads(made.task.flags or "") == ["mp4_only", "also_placed"]
+
+
+@pytest.mark.parametrize("source", [Source.SUBMIT, Source.CALLBACK, Source.POLL, Source.OPERATOR])
+@pytest.mark.parametrize("outcome", [Outcome.SENDING, Outcome.UNKNOWN])
+def test_a_name_that_is_anothers_is_never_taken_and_places_nothing_again(source: Source, outcome: Outcome) -> None:
+    made = judged(task(), submission(outcome), Taken("cgt-1", "task_1"), source)
+    assert made.submission is not None
+    assert (made.submission.remote_id, made.task.remote_id, made.task.place_at) == (None, None, None)
+    assert made.task.state is State.CREATED
+    assert (made.alert is not None) == (source in (Source.SUBMIT, Source.CALLBACK))
+
+
+@pytest.mark.parametrize(
+    ("news", "outcome"),
+    [
+        (Rejected(BAD), Outcome.REJECTED),
+        (Again(Rejected(ERROR)), Outcome.REJECTED),
+        (NotSent("refused"), Outcome.NOT_SENT),
+        (Again(Busy("full")), Outcome.BUSY),
+        (Unknown("reset"), Outcome.UNKNOWN),
+        (NeverHappened(), Outcome.NOT_SENT),
+    ],
+    ids=lambda v: type(v).__name__ if not isinstance(v, str) else None,
+)
+def test_a_submission_that_the_task_does_not_follow_keeps_its_outcome_and_nothing_else(news: News, outcome: Outcome) -> None:
+    made = judged(task(State.RUNNING), submission(Outcome.SENDING, id=12, number=2), news)
+    assert made.submission is not None
+    assert (made.submission.outcome, made.task) == (outcome, task(State.RUNNING))
+    assert (made.alert is not None) == (outcome is Outcome.UNKNOWN)
+
+
+def test_what_is_being_sent_or_has_ended_is_not_asked_about() -> None:
+    for t, s in ((task(), submission(Outcome.SENDING)), (task(State.SUCCEEDED, poll_at=None), submission())):
+        made = judged(t, s, Asked(), Source.OPERATOR)
+        assert (made.verdict, made.task) == (Verdict.LATE, t)
+    blind = judged(task(), submission(Outcome.UNKNOWN), Asked(), Source.OPERATOR, terms=replace(TERMS, scans=False))
+    assert (blind.verdict, blind.task) == (Verdict.LATE, task())
+
+
+def test_a_job_of_an_order_that_was_given_up_is_followed_after_all() -> None:
+    lost = task(State.LOST, remote_id=None, poll_at=None, ended_at=NOW)
+    made = judged(lost, submission(Outcome.UNKNOWN), Report(State.RUNNING, "running", "cgt-1"), Source.CALLBACK)
+    assert (made.task.state, made.task.remote_id, made.task.poll_at) == (State.LOST, "cgt-1", None)

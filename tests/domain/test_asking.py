@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from service.domain.advance import UNRESOLVED
 from service.domain.asking import Plan, gets_allowed, next_get_at, plan, silent_until
 from service.domain.lifecycle import State
 from service.domain.patience import CALLED_BACK, Terms
+from service.domain.placement import UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
 from tests.domain.made import HOUR, MINUTE, NOW, submission, task
 

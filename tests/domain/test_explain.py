@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from service.domain.advance import UNRESOLVED
 from service.domain.explain import Candidate, Habits, Queue, explain
 from service.domain.lifecycle import SETTLED, State
+from service.domain.placement import UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
 from tests.domain.made import MINUTE, NOW, submission, task, waiting
 

@@ -207,6 +207,78 @@ async def test_a_busy_provider_is_asked_again_when_it_said(world: World) -> None
     assert (await world.task(task.id)).state is State.QUEUED
 
 
+BAD_KEY = httpx.Response(401, json={"error": {"code": "AuthenticationError", "message": "the API key is invalid"}})
+WORDLESS = httpx.Response(403)
+NOT_OPEN = httpx.Response(404, json={"error": {"code": "ModelNotOpen", "message": "open it first"}})
+TRIAL = httpx.Response(429, json={"error": {"code": "SetLimitExceeded", "message": "the limit of this model"}})
+
+
+@pytest.mark.parametrize("answer", [BAD_KEY, WORDLESS, POOR], ids=["key", "wordless", "poor"])
+@pytest.mark.parametrize("accounts", [1, 2])
+async def test_an_account_that_is_refused_is_left_alone_probed_and_used_again(
+    engine: Engine, accounts: int, answer: httpx.Response
+) -> None:
+    async with World(engine, desks=two()[:accounts]) as world:
+        await world.subscribe(events=["provider.degraded"])
+        refused: list[str] = []
+
+        def refuses(request: httpx.Request) -> httpx.Response:
+            refused.append(request.method)
+            return answer
+
+        world.hosts["ark.test"] = refuses
+        for i in range(6):
+            await world.order(f"{i}")
+            await world.send()
+        await place_all(world, 3)
+        assert len(refused) == 3, "three in a row, and nobody tries the next"
+        health = (await world.api("GET", "/v1/providers")).json()["data"][0]["health"]
+        assert (health["breaker"]["state"], health["rejected"]) == ("open", 3)
+        await world.deliver()
+        assert world.heard() == ["provider.degraded"]
+        world.silence(seconds=6)
+        await world.submit("probe")
+        await place_all(world, 2)
+        assert len(refused) == 4
+        del world.hosts["ark.test"]
+        world.silence(seconds=15)
+        await world.submit("another probe")
+        await place_all(world, 2)
+        assert (await placed_at(world))["ark.test"] >= 1
+        health = (await world.api("GET", "/v1/providers")).json()["data"][0]["health"]
+        assert health["breaker"]["state"] == "closed"
+        await world.deliver()
+        assert world.heard() == ["provider.degraded"], "once"
+
+
+@pytest.mark.parametrize("answer", [NOT_OPEN, TRIAL], ids=["not open", "trial"])
+async def test_a_model_that_is_not_open_for_an_account_does_not_close_it_for_the_others(
+    engine: Engine, answer: httpx.Response
+) -> None:
+    async with World(engine, desks=two()) as world:
+        for i in range(6):
+            world.on_create = [answer]
+            await world.order(f"{i}")
+            await place_all(world, 2)
+        assert await placed_at(world) == {"b.test": 6}
+        await world.submit("of a model that is open")
+        assert await placed_at(world) == {"b.test": 6, "ark.test": 1}
+
+
+async def test_a_probe_that_is_refused_for_its_model_leaves_the_way_to_the_next_one(world: World) -> None:
+    world.down = {"ark.test"}
+    for i in range(3):
+        await world.order(f"{i}")
+    await world.send_together()
+    world.down = set()
+    world.silence(seconds=7)
+    world.on_create = [NOT_OPEN]
+    await world.send()
+    await world.send()
+    await place_all(world, 3)
+    assert len(world.jobs) == 2, "it was the order's own fault, and the second probe opens the way"
+
+
 async def test_a_pinned_order_waits_for_its_provider(engine: Engine) -> None:
     async with World(engine, desks=two()) as world:
         world.down = {"ark.test"}

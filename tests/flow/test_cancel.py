@@ -1,13 +1,20 @@
 """Cancelling: free before anything is placed, the provider's while it is queued, and the truth in every race."""
 
+import asyncio
+from dataclasses import replace
+
 import httpx
 import pytest
 
 from service.domain import ids
 from service.domain.lifecycle import State
 from service.domain.task import Task
+from service.flow.cancel import HELD_MS
+from service.store import tasks
+from service.web.guard import Guard
+from service.web.site import site
 from tests.flow.test_admission import desk
-from tests.world import Engine, World
+from tests.world import ADMIN, Engine, World
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +87,55 @@ async def test_a_provider_that_does_not_answer_has_nothing_cancelled(world: Worl
     answer = await cancel(world, task)
     assert (answer.status_code, world.erased) == (503, [])
     assert (await world.task(task.id)).state is State.QUEUED
+
+
+async def test_of_many_who_cancel_at_once_each_is_told_that_it_is_cancelled_and_one_asks_for_it(world: World) -> None:
+    await world.subscribe()
+    task = await world.submit()
+    answers = await asyncio.gather(*(cancel(world, task) for _ in range(8)))
+    assert [(a.status_code, a.json()["state"]) for a in answers] == [(200, "cancelled")] * 8
+    assert world.erased == ["cgt-1"], "a second request would erase the record of what the first one did"
+    await world.deliver()
+    assert world.heard() == ["task.queued", "task.cancelled"]
+
+
+async def test_two_processes_ask_for_it_once(engine: Engine) -> None:
+    if not engine.url.startswith("postgresql"):
+        pytest.skip("SQLite has one process")
+    async with World(engine, seed=1) as one, World(engine, seed=2) as other:
+        task = await one.submit()
+        other.jobs, other.erased = one.jobs, one.erased
+        answers = await asyncio.gather(*(cancel(world, task) for world in (one, other, one, other)))
+        assert [(a.status_code, a.json()["state"]) for a in answers] == [(200, "cancelled")] * 4
+        assert one.erased == ["cgt-1"]
+
+
+@pytest.mark.parametrize(("status", "code"), [("cancelled", 200), ("succeeded", 409)])
+async def test_whoever_is_overtaken_by_its_news_is_told_the_truth(world: World, status: str, code: int) -> None:
+    """It looked queued, and its callback came before the provider answered the cancel."""
+    task = await world.submit()
+    job = world.job(task)
+
+    async def overtaken(request: httpx.Request) -> httpx.Response:
+        if request.method != "DELETE":
+            return await original(request)
+        assert await world.callback(status, job) == 200
+        raise httpx.ReadTimeout("?")
+
+    original = world._wire
+    world.parts = replace(world.parts, transport=httpx.MockTransport(overtaken))
+    world.site = site(world.parts, Guard(world.parts, ADMIN), world._ready)
+    world.http = httpx.AsyncClient(transport=httpx.ASGITransport(world.site), base_url="https://callsheet.test")
+    answer = await cancel(world, task)
+    assert (answer.status_code, (await world.task(task.id)).state) == (code, status)
+    assert code == 200 or "succeeded" in answer.json()["detail"]
+
+
+async def test_a_cancel_that_its_process_did_not_survive_hinders_nobody_for_long(world: World) -> None:
+    task = await world.submit()
+    await world.db.write(lambda tx: tasks.hold_cancel(tx, task.submission_id or 0, tx.now + HELD_MS))
+    world.silence(seconds=HELD_MS / 1000)
+    assert (await cancel(world, task)).json()["state"] == "cancelled"
 
 
 async def test_an_order_whose_answer_got_lost_cannot_be_cancelled(world: World) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from service.domain.advance import UNRESOLVED
 from service.domain.lifecycle import State
+from service.domain.placement import UNRESOLVED
 from tests.flow import victim
 from tests.world import START_MS, Engine, Job, World
 

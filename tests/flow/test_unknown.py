@@ -12,9 +12,9 @@ import pytest
 from service.accounts import Desk
 from service.domain import ids
 from service.domain.admission import Caps
-from service.domain.advance import UNRESOLVED
 from service.domain.lifecycle import State
 from service.domain.order import Order
+from service.domain.placement import UNRESOLVED
 from service.domain.task import Task
 from service.providers.base import Account, Callbacks
 from service.providers.registry import GATEWAYS

@@ -61,6 +61,22 @@ def test_a_definite_no_is_rejected_with_its_category(status: int, code: str, cat
     assert outcome.blames_account == (category in {Category.CREDENTIALS, Category.QUOTA})
 
 
+MODELS_OWN = {
+    "InvalidEndpoint.ClosedEndpoint",
+    "InvalidEndpointOrModel.NotFound",
+    "InvalidEndpointOrModel.ModelIDAccessDisabled",
+    "ModelNotOpen",
+    "SetLimitExceeded",
+}
+
+
+@pytest.mark.parametrize(("status", "code"), [(status, code) for status, code, _ in REJECTED], ids=lambda value: str(value))
+def test_a_no_about_a_model_is_told_apart_from_one_about_the_account(status: int, code: str) -> None:
+    outcome = submitted(status, code, "no")
+    assert isinstance(outcome, Rejected)
+    assert outcome.of_model == (code in MODELS_OWN)
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -37,6 +37,7 @@ def multiply(tx: Tx) -> None:
         for table, names in NAMES.items():
             columns = [f'"{c.name}"' for c in TABLES[table].columns]
             taken = [f"{c} - {STEP << doubling}" if c.strip('"') in names else c for c in columns]
+            taken = [f"{c} || '-{doubling}'" if c == '"remote_id"' else c for c in taken]  # no two jobs share a name
             statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(taken)} FROM {table}"
             tx.sql.exec_driver_sql(statement)
     if tx.postgres:

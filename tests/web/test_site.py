@@ -10,6 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.app import Service
 from service.domain.matching import EVENTS
+from service.loops import Loops
 from service.store import apps
 from service.web import openapi
 from service.web.guard import Guard
@@ -50,7 +51,8 @@ async def test_ready_is_measured_by_a_real_write(world: World) -> None:
 
 
 async def test_a_database_in_whatever_trouble_makes_ready_red_and_never_a_bug(world: World) -> None:
-    service = Service(world.parts, None)
+    service = Service(world.parts, Loops(world.parts, working=False))
+    service.loops.start()
     assert await service.ready() == {}
     await world.db.write(lambda tx: tx.sql.exec_driver_sql("ALTER TABLE pulse RENAME TO pulse_away"))
     try:
@@ -60,6 +62,7 @@ async def test_a_database_in_whatever_trouble_makes_ready_red_and_never_a_bug(wo
     assert list(wrong) == ["database"]
     assert wrong["database"]
     assert await service.ready() == {}
+    await service.loops.stop()
 
 
 async def test_metrics_are_text_that_holds_no_names(world: World) -> None:

@@ -147,6 +147,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_idempotency_created_at"), "idempotency", ["created_at"], unique=False)
     op.create_table(
+        "identity",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "job",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("app_id", sa.String(), nullable=False),
@@ -295,6 +301,7 @@ def upgrade() -> None:
         sa.Column("sent_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("answered_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("conflict_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("cancel_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         postgresql_with={
             "fillfactor": 80,
@@ -303,7 +310,7 @@ def upgrade() -> None:
             "autovacuum_vacuum_cost_delay": 0,
         },
     )
-    op.create_index("submission_by_remote_id", "submission", ["provider", "remote_id"], unique=False)
+    op.create_index("submission_by_remote_id", "submission", ["remote_id", "provider", "base_url"], unique=True)
     op.create_index("submission_by_task", "submission", ["task_id", "number"], unique=True)
     op.create_index(
         "submission_open",
