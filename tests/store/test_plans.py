@@ -187,6 +187,7 @@ def multiply(tx: Tx) -> None:
             taken = [f"{c} - {STEP << doubling}" if c.strip('"') in moved else c for c in columns]
             if doubling >= OURS:
                 taken = ["'other'" if c == '"app_id"' else c for c in taken]
+            taken = [f"{c} || '.{doubling}'" if c == '"remote_id"' else c for c in taken]  # one job belongs to one order
             into = f'INSERT INTO "{table}" ({", ".join(columns)}) SELECT {", ".join(taken)} FROM "{table}"'
             tx.sql.exec_driver_sql(f"{into} {ONLY.get(table, '')}")
 
