@@ -1,6 +1,6 @@
 """What three stuck subscribers (one hangs, one is dead, one answers ten megabytes a byte at a time) cost the other 97.
 
-    python -m tests.bench.neighbours [--json FILE]
+    python -m tests.bench.neighbours [--quick] [--out FILE] [--compare EARLIER.json]
 
 p99 from the commit of an event to its arrival, of the 97, with the three among a hundred against a hundred that answer;
 interleaved runs in one process, medians. And how much the memory of the sender grew over a run with the three.
@@ -9,12 +9,12 @@ interleaved runs in one process, medians. And how much the memory of the sender 
 import asyncio
 import gc
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 
 from service.store import migrate
-from tests.bench.harness import RUNS, Figure, open_files, rss_mib, run
+from tests.bench.harness import Figure, Wanted, run, say
+from tests.bench.servers import open_files, rss_mib
 from tests.flow.couriers import queued
 from tests.flow.receivers import Receivers, receivers
 from tests.flow.running import courier
@@ -60,21 +60,23 @@ async def _events(world: World, others: Receivers, good: Sequence[str]) -> list[
     return [max(0.0, at - began) for name in good for began, at in zip(committed, sorted(others.arrived[name]), strict=True)]
 
 
-async def main() -> Sequence[Figure]:
+async def main(wanted: Wanted) -> Sequence[Figure]:
     open_files(8_192)
     ratios, memory = [], []
-    for turn in range(RUNS + 1):
+    for turn in range(wanted.runs + 1):
         alone, _ = await p99_ms(stuck=False)
         beside, grown = await p99_ms(stuck=True)
         if turn:  # the first warms up
             ratios.append(beside / alone)
             memory.append(grown)
-            print(f"  p99 {alone:.1f} ms without the three, {beside:.1f} ms beside them, {grown:+.1f} MiB", file=sys.stderr)
+            say(f"p99 {alone:.1f} ms without the three, {beside:.1f} ms beside them, {grown:+.1f} MiB")
     return [
-        Figure("p99 of 97 subscribers beside 3 stuck ones, against without", ratios, WITHIN, lower_is_better=True),
-        Figure("memory grown beside 3 stuck ones", memory, 16, lower_is_better=True, unit="MiB"),
+        Figure(
+            "p99 of 97 subscribers beside 3 stuck ones, against without", ratios, WITHIN, lower_is_better=True, engine="sqlite"
+        ),
+        Figure("memory grown beside 3 stuck ones", memory, 16, lower_is_better=True, unit="MiB", engine="sqlite"),
     ]
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

@@ -1,10 +1,11 @@
 """Does a long history slow the claims? 1,000 stale tasks among a million ended ones, against among a thousand.
 
-python -m tests.bench.reconcile [--json FILE] [--ended 1000000]
+    python -m tests.bench.reconcile [sqlite] [postgres] [--quick] [--out FILE] [--compare EARLIER.json]
+
+`--quick`: among a hundred thousand.
 """
 
 import gc
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -15,12 +16,12 @@ from service.domain.lifecycle import State
 from service.store import stale, waiting
 from service.store.database import Database, Tx
 from tests.bench.ground import clock_ms, database_url, opened
-from tests.bench.harness import RUNS, Figure, run
+from tests.bench.harness import Figure, Wanted, run, say
 from tests.bench.seed import seed
 
 STALE = 1_000
 FEW = 1_000
-ENDED = int(sys.argv[sys.argv.index("--ended") + 1]) if "--ended" in sys.argv else 1_000_000
+ENDED = 1_000_000
 KEY = ("ark", "default")
 ROUNDS = 15
 """Claims in one run; each puts back what it took."""
@@ -62,17 +63,18 @@ async def look_ms(db: Database, at: int) -> float:
     return best
 
 
-async def main() -> Sequence[Figure]:
+async def main(wanted: Wanted) -> Sequence[Figure]:
     figures: list[Figure] = []
     measures: dict[str, Callable[[Database, int], Any]] = {
         "claim of 1,000 stale": claim_ms,
         "a round that finds no work": look_ms,
     }
-    for engine in ("sqlite", "postgres"):
+    many = wanted.pick(ENDED, ENDED // 10)
+    for engine in wanted.engines:
         async with AsyncExitStack() as stack:
             sides = []
             at = clock_ms() - 3_600_000
-            for ended in (ENDED, FEW):
+            for ended in (many, FEW):
                 db = await stack.enter_async_context(opened(stack.enter_context(database_url(engine))))
                 await seed(db, ended, at - 7_200_000, state=State.SUCCEEDED)
                 await seed(db, STALE, at, poll_at=at)
@@ -80,14 +82,15 @@ async def main() -> Sequence[Figure]:
             gc.collect()
             for name, measure in measures.items():
                 ratios, costs = [], []
-                for _ in range(RUNS):
+                for _ in range(wanted.runs):
                     large, small = await measure(sides[0], at), await measure(sides[1], at)
                     ratios.append(large / small)
                     costs.append(large)
-                print(f"{engine}: {name} among {ENDED:,}: {sorted(costs)[RUNS // 2]:.2f} ms")
-                figures.append(Figure(f"{name} among {ENDED:,} / among {FEW:,} ended, {engine}", ratios, 2.0, 1.2, True))
+                say(f"{engine}: {name} among {many:,}: {sorted(costs)[len(costs) // 2]:.2f} ms")
+                words = f"{name} among {many:,} against among {FEW:,} ended"
+                figures.append(Figure(words, ratios, 2.0, 1.2, True, engine=engine, rates={"ms": costs}))
     return figures
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)
