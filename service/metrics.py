@@ -35,6 +35,7 @@ class Metrics:
         self._attempts = Counter("callsheet_attempts", "Attempts to deliver by outcome", ["channel", "outcome"], registry=r)
         self._latency = Histogram("callsheet_attempt_seconds", "Time of one attempt", ["channel"], buckets=SECONDS, registry=r)
         self._refused = Counter("callsheet_refused_callbacks", "Callbacks refused at the door", ["why"], registry=r)
+        self._turned_away = Counter("callsheet_turned_away", "Requests refused because too much came at once", registry=r)
         self._lag = Gauge("callsheet_loop_pulse_seconds", "Since the last round of a loop", ["loop"], registry=r)
         self.ledger = Ledger()
         self._reports: Tally[tuple[str, ...]] = Tally()
@@ -71,6 +72,9 @@ class Metrics:
 
     def refused(self, why: str) -> None:
         self._refused.labels(why).inc()
+
+    def turned_away(self) -> None:
+        self._turned_away.inc()
 
     def pulse(self, loop: str, age_s: float) -> None:
         self._lag.labels(loop).set(age_s)

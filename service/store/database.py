@@ -40,6 +40,11 @@ class Database(Protocol):
 
     ids: Ids
 
+    @property
+    def crowded(self) -> bool:
+        """More comes than can be stored: newcomers had better come again."""
+        ...
+
     async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
         """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable. `Unavailable`
         when that was not within so many seconds: it may be stored all the same."""
