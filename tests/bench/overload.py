@@ -86,13 +86,14 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
     say(
         f"overload, {engine}: of {storm['rate']:,}/s for {lasting_s} s {len(taken):,} taken (p99 {p99(taken):.0f} ms),"
         f" {len(refused):,} refused (p99 {p99(refused):.0f} ms), {storm['given_up']:,} gave up, {storm['hung_up']:,} hung up"
-        f" on, {storm['not_sent']:,} not sent; {most_mib:.0f} MiB; normal ({normal:.0f} ms) after {again_s} s;"
+        f" on, {storm['not_sent']:,} not sent (senders late by up to {storm['late_ms']:.0f} ms); {most_mib:.0f} MiB; normal ({normal:.0f} ms) after {again_s} s;"
         f" {share:.2f} cores; then p99 {[round(p99(p['taken_ms'])) for p in after]}"
     )
     assert storm["without_retry_after"] == 0, "refusals without Retry-After"
     memory = {"MiB before": [rest_mib]}
     counts = {"acknowledged, none lost": [float(len(acknowledged))], "ms p99 of the taken": [p99(taken)]}
     counts |= {"of the storm answered": [(len(taken) + len(refused)) / (storm["rate"] * lasting_s)]}
+    counts |= {"ms late the senders themselves": [storm["late_ms"]]}
     counts |= {"gave up": [float(storm["given_up"])], "hung up on": [float(storm["hung_up"])]}
     return [
         Figure(

@@ -43,6 +43,8 @@ class Phase:
     """By the service, before it answered."""
     not_sent: int = 0
     """No connection was free, and there may be no more."""
+    late_ms: float = 0.0
+    """The longest that the senders themselves were kept waiting: below that nothing here is the service's."""
 
 
 class Sender(asyncio.Protocol):
@@ -114,8 +116,10 @@ class Storm:
 
     async def run(self, phase: Phase) -> None:
         began = time.perf_counter()
-        sent = 0
+        sent, last = 0, 0.0
         while (now := time.perf_counter() - began) < phase.lasting_s:
+            phase.late_ms = max(phase.late_ms, (now - last) * 1000)
+            last = now
             due = int(now * phase.rate)
             for _ in range(due - sent):
                 self._one(phase)
