@@ -3,10 +3,12 @@ against the same transaction as most would write it (naive.py).
 
     python -m tests.bench.ingest [sqlite] [postgres] [--quick] [--out FILE] [--compare EARLIER.json]
 
-The three take turns. The naive build is slow, so that its turns are short.
+They take turns; on PostgreSQL two processes of ours, too. The naive build is slow, so that its turns are short.
 """
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from tests.bench import ground
 from tests.bench.harness import Figure, Wanted, ratios, run, say
@@ -25,39 +27,55 @@ NAIVE_MARKS = (15.0, 30.0)
 
 async def measure(wanted: Wanted, engine: str) -> list[Figure]:
     many, turns = wanted.pick(CALLBACKS, CALLBACKS // 4), wanted.runs + 1
-    with ground.database_url(engine) as url, ground.database_url(engine) as naive_url:
-        news = await filled(url, many * turns)
+    with ground.database_url(engine) as url, ground.database_url(engine) as naive_url, ExitStack() as stack:
+        news = await filled(url, many * turns * (2 if engine == "postgres" else 1))
         naive_news = await filled(naive_url, NAIVE * turns)
-        ours, theirs, plain = free_port(), free_port(), free_port()
-        stored: list[float] = []
-        bare: list[float] = []
-        slow: list[float] = []
-        cpu_us: list[float] = []
-        with (
-            server("tests.bench.apps:product", ours, served(url, ours)) as product,
-            server("tests.bench.apps:noop", theirs),
-            server("tests.bench.naive:naive", plain, served(naive_url, plain)),
-        ):
-            for turn in range(turns):
-                noop = await load(theirs, news[: wanted.pick(NOOPS, NOOPS // 3)])
-                before = cpu_s(product.pid)
-                got = whole(await load(ours, news[turn * many : (turn + 1) * many]))
-                spent_us = (cpu_s(product.pid) - before) / many * 1e6
-                naive = whole(await load(plain, naive_news[turn * NAIVE : (turn + 1) * NAIVE], 16))
-                if turn:  # the first warms up
-                    stored.append(got.rate)
-                    bare.append(noop.rate)
-                    slow.append(naive.rate)
-                    cpu_us.append(spent_us)
-                    say(
-                        f"ingest, {engine}: {got.rate:,.0f}/s of {noop.rate:,.0f}/s, naive {naive.rate:,.0f}/s,"
-                        f" p99 {got.percentile_ms(0.99):.1f} ms, {spent_us:.0f} µs CPU each"
-                    )
-    rates = {"callbacks/s": stored, "no-op/s": bare, "µs CPU": cpu_us}
-    return [
-        Figure("ingest against a no-op", ratios(stored, bare), *MARKS[engine], engine=engine, rates=rates),
-        Figure("ingest against naive.py", ratios(stored, slow), *NAIVE_MARKS, engine=engine, rates={"naive/s": slow}),
+        ours, theirs, plain, second = (free_port() for _ in range(4))
+        product = stack.enter_context(server("tests.bench.apps:product", ours, served(url, ours)))
+        stack.enter_context(server("tests.bench.apps:noop", theirs))
+        stack.enter_context(server("tests.bench.naive:naive", plain, served(naive_url, plain)))
+        if engine == "postgres":  # SQLite holds one process
+            stack.enter_context(server("tests.bench.apps:product", second, served(url, second)))
+        seen: dict[str, list[float]] = {name: [] for name in ("stored", "bare", "naive", "both", "µs")}
+        for turn in range(turns):
+            at = [news[start : start + many] for start in range(turn * many, len(news), turns * many)]
+            noop = await load(theirs, news[: wanted.pick(NOOPS, NOOPS // 3)])
+            before = cpu_s(product.pid)
+            got = whole(await load(ours, at[0]))
+            spent_us = (cpu_s(product.pid) - before) / many * 1e6
+            naive = whole(await load(plain, naive_news[turn * NAIVE : (turn + 1) * NAIVE], 16))
+            both = await two(ours, second, at[1]) if engine == "postgres" else 0.0
+            if turn:  # the first warms up
+                for runs, rate in zip(seen.values(), (got.rate, noop.rate, naive.rate, both, spent_us), strict=True):
+                    runs.append(rate)
+                say(
+                    f"ingest, {engine}: {got.rate:,.0f}/s of {noop.rate:,.0f}/s, naive {naive.rate:,.0f}/s,"
+                    f" p99 {got.percentile_ms(0.99):.1f} ms, {spent_us:.0f} µs CPU each; two processes {both:,.0f}/s"
+                )
+    rates = {"callbacks/s": seen["stored"], "no-op/s": seen["bare"], "µs CPU": seen["µs"]}
+    figures = [
+        Figure("ingest against a no-op", ratios(seen["stored"], seen["bare"]), *MARKS[engine], engine=engine, rates=rates),
+        Figure(
+            "ingest against naive.py",
+            ratios(seen["stored"], seen["naive"]),
+            *NAIVE_MARKS,
+            engine=engine,
+            rates={"naive/s": seen["naive"]},
+        ),
     ]
+    if engine == "postgres":
+        of_two = ratios(seen["both"], seen["bare"])
+        figures.append(
+            Figure("ingest by two processes against a no-op", of_two, engine=engine, rates={"callbacks/s": seen["both"]})
+        )
+    return figures
+
+
+async def two(one: int, other: int, news: list[bytes]) -> float:
+    """Callbacks a second that two processes on one database store together."""
+    middle = len(news) // 2
+    parts = await asyncio.gather(load(one, news[:middle], 32), load(other, news[middle:], 32))
+    return len(news) / max(whole(part).elapsed_s for part in parts)
 
 
 async def filled(url: str, count: int) -> list[bytes]:
