@@ -1,4 +1,5 @@
-"""Does a long history slow the claims? 1,000 stale tasks among a million ended ones, against among a thousand.
+"""Does a long history slow the claims? 1,000 stale tasks among a million ended ones, against among a thousand. And what does
+the asking cost: requests for each task that has gone quiet.
 
     python -m tests.bench.reconcile [sqlite] [postgres] [--quick] [--out FILE] [--compare EARLIER.json]
 
@@ -18,11 +19,13 @@ from service.store.database import Database, Tx
 from tests.bench.ground import clock_ms, database_url, opened
 from tests.bench.harness import Figure, Wanted, run, say
 from tests.bench.seed import seed
+from tests.world import Engine, World
 
 STALE = 1_000
 FEW = 1_000
 ENDED = 1_000_000
 KEY = ("ark", "default")
+QUIET = 300
 ROUNDS = 15
 """Claims in one run; each puts back what it took."""
 
@@ -63,6 +66,20 @@ async def look_ms(db: Database, at: int) -> float:
     return best
 
 
+async def requests_each(url: str) -> float:
+    """Questions to a provider for each task that has gone quiet: Ark's list answers for many at once."""
+    async with World(Engine(url)) as world:
+        for number in range(QUIET):
+            await world.submit(f"number {number}")
+        asked = 0
+        while not asked:
+            world.silence(minutes=1)
+            await world.reconcile()
+            [row] = await world.rows("SELECT count(*) AS asked FROM task WHERE polls > 0")
+            asked = row.asked
+        return (len(world.listed) + len(world.asked)) / asked
+
+
 async def main(wanted: Wanted) -> Sequence[Figure]:
     figures: list[Figure] = []
     measures: dict[str, Callable[[Database, int], Any]] = {
@@ -89,6 +106,13 @@ async def main(wanted: Wanted) -> Sequence[Figure]:
                 say(f"{engine}: {name} among {many:,}: {sorted(costs)[len(costs) // 2]:.2f} ms")
                 words = f"{name} among {many:,} against among {FEW:,} ended"
                 figures.append(Figure(words, ratios, 2.0, 1.2, True, engine=engine, rates={"ms": costs}))
+        with database_url(engine) as url:
+            async with opened(url):
+                pass
+            each = await requests_each(url)
+        figures.append(
+            Figure(f"requests for each of {QUIET} quiet tasks", [each], lower_is_better=True, unit="", engine=engine)
+        )
     return figures
 
 
