@@ -43,15 +43,20 @@ def service(port: int, env: Mapping[str, str], *verb: str) -> Iterator[Child]:
         yield process
 
 
-@contextmanager
-def child(arguments: Sequence[str], env: Mapping[str, str]) -> Iterator[Child]:
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Of a child: nobody else's settings of the service, and these."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CALLSHEET_", "HOST", "PORT", "PYTHONDONT"))}
     kept.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / ".venv" / "bytecode"))  # as ./infra/run has it: compiled once
+    return {**kept, "PYTHONPATH": str(ROOT), **env}
+
+
+@contextmanager
+def child(arguments: Sequence[str], env: Mapping[str, str]) -> Iterator[Child]:
     with tempfile.TemporaryDirectory(prefix="callsheet-bench-") as folder:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
-            env={**kept, "PYTHONPATH": str(ROOT), **env},
+            env=environment(env),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if arguments[1] == "service" else None,  # one line for each outcome, at full speed
         )
