@@ -45,10 +45,13 @@ class Health:
         return self.failures >= BREAKER_FAILURES
 
 
+WELL = Health()
+
+
 def felt(health: Health, outcome: Outcome, now: int, jitter: float) -> Health:
     """After one more attempt."""
     if isinstance(outcome, Told):
-        return Health()
+        return WELL
     since = failing_since(health.failing_since, outcome, now)
     held_until = health.held_until
     if isinstance(outcome, Throttled) and outcome.retry_after_s is not None:

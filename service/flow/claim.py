@@ -40,12 +40,12 @@ class Look:
         return bool(self.lane.failures >= BREAKER_FAILURES)
 
 
-async def claim(parts: Parts, most: int, full: Iterable[int] = ()) -> list[Parcel]:
-    """Lease what may be sent now, at most so many deliveries, passing over the lanes named."""
-    return await parts.db.write(lambda tx: _claim(tx, parts, min(most, CLAIM), full))
+async def claim(parts: Parts, most: int, full: Iterable[int] = (), of_one: int = CLAIM) -> list[Parcel]:
+    """Lease what may be sent now, at most so many deliveries and so many of one lane, passing over the lanes named."""
+    return await parts.db.write(lambda tx: _claim(tx, parts, min(most, CLAIM), full, of_one))
 
 
-def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int]) -> list[Parcel]:
+def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int], of_one: int) -> list[Parcel]:
     due = lanes.due(tx, LOOKED, full)
     if not due:
         return []
@@ -60,7 +60,7 @@ def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int]) -> list[Parcel]
             moves.append(_moved(lane, *_nothing(lane, first, tx.now)))
         elif len(looks) < SHARED:
             looks.append(Look(lane))
-    _allow(tx, parts, looks, most)
+    _allow(tx, parts, looks, most, of_one)
     chosen = _choose(parts, looks, lanes.waiting(tx, {look.lane.id: look.most for look in looks if look.most > 0}))
     leased = deliveries.lease(tx, chosen, tx.now + LEASE_MS)
     for look in looks:
@@ -86,13 +86,13 @@ def _nothing(lane: Any, first: int | None, now: int) -> tuple[int | None, bool]:
     return (None, True) if lane.idle else (now + IDLE_MS, True)
 
 
-def _allow(tx: Tx, parts: Parts, looks: Sequence[Look], most: int) -> None:
+def _allow(tx: Tx, parts: Parts, looks: Sequence[Look], most: int, of_one: int) -> None:
     """How much of each may be sent: a probe, what the rate or the pace allow, or an even share."""
     paces = lanes.paces(tx, [look.lane.pace_id for look in looks if look.lane.pace_id is not None])
     left = most
     for index, look in enumerate(looks):
         lane = look.lane
-        share = max(1, left // (len(looks) - index))
+        share = min(max(1, left // (len(looks) - index)), of_one)
         if lane.pace_id is not None:
             look.pace_at = paces.get(lane.pace_id, tx.now + RELOOK_MS)
         if left <= 0 or (look.pace_at is not None and look.pace_at > tx.now):
