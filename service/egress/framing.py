@@ -12,6 +12,7 @@ from service.egress.pool import Place
 from service.wire import Post
 
 _OURS = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_OUR_NAMES = frozenset(name.decode() for name in _OURS)
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 """Methods that say nothing about a body when they have none; all others say `Content-Length: 0`."""
 ADDRESSES_CACHED = 1_024
@@ -37,8 +38,9 @@ def requested(request: httpx.Request) -> Framed:
 
 def posted(post: Post) -> Framed:
     place, first = _address(post.url)
-    headers = [(name.encode(), value.encode()) for name, value in post.headers]
-    return Framed(place, _head(first, headers, len(post.body)), post.body)
+    lines = [f"\r\n{name}: {value}" for name, value in post.headers if name.lower() not in _OUR_NAMES]
+    head = b"%s%s\r\nContent-Length: %d" % (first, "".join(lines).encode(), len(post.body))
+    return Framed(place, _ended(head, len(lines) + 2), post.body)
 
 
 @lru_cache(ADDRESSES_CACHED)
@@ -63,7 +65,11 @@ def _head(first: bytes, headers: Sequence[tuple[bytes, bytes]], length: int | No
     lines = [first, *[b"%s: %s" % header for header in headers if header[0].lower() not in _OURS]]
     if length is not None:
         lines.append(b"Content-Length: %d" % length)
-    head = b"\r\n".join(lines)
-    if not head.count(b"\n") == head.count(b"\r") == len(lines) or b"\0" in head:
+    return _ended(b"\r\n".join(lines), len(lines))
+
+
+def _ended(head: bytes, breaks: int) -> bytes:
+    """It holds these line breaks and no other."""
+    if not head.count(b"\n") == head.count(b"\r") == breaks or b"\0" in head:
         raise httpx.ConnectError("a header holds a line break")
     return head + b"\r\n\r\n"
