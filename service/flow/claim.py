@@ -10,7 +10,7 @@ from typing import Any
 
 from service.channels.base import FOLD_LIMIT
 from service.domain.due import LEASE_MS, Due, Parcel
-from service.domain.turn import ALONE_AFTER, BREAKER_FAILURES, IDLE_MS, RELOOK_MS, mixed, spend, tokens, tokens_at
+from service.domain.turn import ALONE_AFTER, BREAKER_FAILURES, RELOOK_MS, idle_after, mixed, spend, tokens, tokens_at
 from service.parts import Parts
 from service.store import deliveries, lanes
 from service.store.database import Tx
@@ -80,10 +80,11 @@ def _aside(tx: Tx, lane: Any) -> int | None:
     return tx.now if deliveries.skip_open(tx, lane.id, SKIPPED) else None
 
 
-def _nothing(lane: Any, first: int | None, now: int) -> tuple[int | None, bool]:
+def _nothing(lane: Any, first: int | None, now: int) -> tuple[int | None, int]:
     if first is not None:
-        return first, False
-    return (None, True) if lane.idle else (now + IDLE_MS, True)
+        return first, 0
+    idle_ms = idle_after(lane.idle_ms)
+    return (None, 0) if idle_ms is None else (now + idle_ms, idle_ms)
 
 
 def _allow(tx: Tx, parts: Parts, looks: Sequence[Look], most: int, of_one: int) -> None:
@@ -139,12 +140,12 @@ def _after(tx: Tx, look: Look, next_at: int | None) -> dict[str, Any]:
     elif lane.rate is not None:
         spent_until = spend(lane.rate, spent_until, now, len(look.taken))
         at = max(at, tokens_at(lane.rate, spent_until))
-    return _moved(lane, at, False, spent_until)
+    return _moved(lane, at, 0, spent_until)
 
 
-def _moved(lane: Any, due_at: int | None, idle: bool = False, spent_until: int | None = None) -> dict[str, Any]:
+def _moved(lane: Any, due_at: int | None, idle_ms: int = 0, spent_until: int | None = None) -> dict[str, Any]:
     spent = lane.spent_until if spent_until is None else spent_until
-    return {"_id": lane.id, "_due_at": due_at, "_idle": idle, "_spent_until": spent}
+    return {"_id": lane.id, "_due_at": due_at, "_idle_ms": idle_ms, "_spent_until": spent}
 
 
 def _parcels(looks: Sequence[Look], leased: Mapping[int, Any], lease_until: int, parts: Parts) -> list[Parcel]:
