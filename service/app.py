@@ -157,6 +157,15 @@ class App:
         await running.__aexit__(None, None, None)
         await send({"type": "lifespan.shutdown.complete"})
 
+    @property
+    def crowded(self) -> bool:
+        return self._parts is not None and self._parts.db.crowded
+
+    def turned_away(self) -> None:
+        """Somebody was, before he got here."""
+        if self._parts is not None:
+            self._parts.metrics.turned_away()
+
     async def hang_up(self) -> None:
         """Streams and waiting callers have no end of their own: they are ended before a server waits for its connections."""
         if self._parts is not None:

@@ -29,12 +29,14 @@ class Counted(Collector):
 class Metrics:
     def __init__(self) -> None:
         r = self.registry = CollectorRegistry()
-        self._children: dict[tuple[int, tuple[str, ...]], Counter] = {}
+        self._latencies: dict[str, Histogram] = {}
         self._submitted = Counter("callsheet_submissions", "Submissions by outcome", ["provider", "outcome"], registry=r)
         self._asked = Counter("callsheet_polls", "Questions asked", ["provider", "answer"], registry=r)
-        self._attempts = Counter("callsheet_attempts", "Attempts to deliver by outcome", ["channel", "outcome"], registry=r)
+        self._attempts: Tally[tuple[str, ...]] = Tally()
+        r.register(Counted("callsheet_attempts", "Attempts to deliver by outcome", ("channel", "outcome"), self._attempts))
         self._latency = Histogram("callsheet_attempt_seconds", "Time of one attempt", ["channel"], buckets=SECONDS, registry=r)
         self._refused = Counter("callsheet_refused_callbacks", "Callbacks refused at the door", ["why"], registry=r)
+        self._turned_away = Counter("callsheet_turned_away", "Requests refused because too much came at once", registry=r)
         self._lag = Gauge("callsheet_loop_pulse_seconds", "Since the last round of a loop", ["loop"], registry=r)
         self.ledger = Ledger()
         self._reports: Tally[tuple[str, ...]] = Tally()
@@ -67,11 +69,17 @@ class Metrics:
         self._asked.labels(provider, answer).inc()
 
     def attempted(self, channel: str, outcome: str, elapsed_s: float) -> None:
-        self._child(self._attempts, channel, outcome).inc()
-        self._latency.labels(channel).observe(elapsed_s)
+        self._attempts[channel, outcome] += 1
+        latency = self._latencies.get(channel)
+        if latency is None:  # the library checks and joins labels at every call
+            latency = self._latencies[channel] = self._latency.labels(channel)
+        latency.observe(elapsed_s)
 
     def refused(self, why: str) -> None:
         self._refused.labels(why).inc()
+
+    def turned_away(self) -> None:
+        self._turned_away.inc()
 
     def pulse(self, loop: str, age_s: float) -> None:
         self._lag.labels(loop).set(age_s)
@@ -81,14 +89,6 @@ class Metrics:
 
     def group_waiting(self, count: int) -> None:
         self._waiting.set(count)
-
-    def _child(self, counter: Counter, *labels: str) -> Counter:
-        """The library checks and joins labels at every call; on the path of a callback that is a fifth of the time."""
-        key = (id(counter), labels)
-        found = self._children.get(key)
-        if found is None:
-            found = self._children[key] = counter.labels(*labels)
-        return found
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -44,7 +44,7 @@ def public_of(private: str) -> str:
 
 def sign(keys: Iterable[str], notice_id: str, timestamp_s: int, body: bytes) -> str:
     """The value of `webhook-signature`: one signature for every live key, so that a rotation breaks no receiver."""
-    return " ".join((sign_v1a if key.startswith("whsk_") else sign_v1)(key, notice_id, timestamp_s, body) for key in keys)
+    return " ".join([(sign_v1a if key.startswith("whsk_") else sign_v1)(key, notice_id, timestamp_s, body) for key in keys])
 
 
 def sign_v1(secret: str, notice_id: str, timestamp_s: int, body: bytes) -> str:

@@ -1,14 +1,15 @@
 """The words of HTTP that adapters and channels share: a reply as plain values, and bodies read with limits.
 
-Absent on purpose: sending. Adapters and channels build `httpx.Request`s and read `Reply`s; only `flow/` moves them.
+Absent on purpose: sending. Adapters build `httpx.Request`s, channels `Post`s, both read `Reply`s; only `flow/` moves them.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+import httpx
 import orjson
 
 BODY_LIMIT = 1024 * 1024
@@ -21,6 +22,22 @@ class Reply:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+
+
+class Post(NamedTuple):
+    """A POST as plain values. Everybody's notices are posted, and making an `httpx.Request` costs as much as sending one."""
+
+    url: str
+    headers: Sequence[tuple[str, str]]
+    """Without the host and the length: those are the transport's."""
+    body: bytes
+
+    def __repr__(self) -> str:
+        return "Post(…)"  # addresses, headers and bodies are secrets
+
+    def request(self) -> httpx.Request:
+        """For a transport that is not ours."""
+        return httpx.Request("POST", self.url, headers=self.headers, content=self.body)
 
 
 class NotJSON(ValueError):

@@ -45,6 +45,11 @@ class Server:
     run_as: dict[str, Any]
     """How `subprocess` becomes the user that PostgreSQL accepts."""
 
+    @property
+    def pid(self) -> int:
+        """Of the postmaster."""
+        return int((self.home / "data" / "postmaster.pid").read_text().split()[0])
+
     def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """`immediate` is a crash: backends die in mid-sentence, and the log is replayed."""
         self.stop(mode)

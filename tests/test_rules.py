@@ -96,6 +96,14 @@ assert dict(os.environ) == before
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_loads_nothing_that_it_does_not_use() -> None:
+    """Each costs every process megabytes at rest, and tens of milliseconds at every start."""
+    heavy = {"alembic", "asyncpg", "mako", "pygments", "rich"}
+    program = "import sys, service.cli.serving; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert heavy.isdisjoint(done.stdout.split())
+
+
 def test_nothing_under_service_names_a_place_on_some_machine() -> None:
     for path in MODULES:
         for number, text in enumerate(path.read_text().splitlines(), 1):

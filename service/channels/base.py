@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import httpx
 import orjson
 
 from service import __version__
-from service.channels.address import parsed
 from service.domain.delivery import Failed, Outcome, Throttled
 from service.domain.errors import Fault
 from service.domain.lifecycle import SETTLED, State
-from service.wire import Reply, retry_after_s
+from service.wire import Post, Reply, retry_after_s
 
 USER_AGENT = f"callsheet/{__version__}"
 
@@ -34,14 +32,16 @@ class Target:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     id: str
     """`msg_…`: the same over all attempts."""
     type: str
     at: int
-    body: bytes = field(repr=False)
+    body: bytes
     """As it was stored when the event happened."""
+
+    def __repr__(self) -> str:
+        return f"Notice({self.id}, {self.type})"  # a body holds a caller's prompt
 
 
 class Channel(Protocol):
@@ -67,7 +67,7 @@ class Channel(Protocol):
         """What is wrong with a target, before it is saved. Where its name leads is checked at every connection instead."""
         ...
 
-    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> httpx.Request:
+    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> Post:
         """The same notices make the same bytes at every attempt; only the time of the signature moves."""
         ...
 
@@ -78,17 +78,11 @@ class Channel(Protocol):
         ...
 
 
-def post(url: str, headers: Iterable[tuple[str, str]], body: bytes) -> httpx.Request:
-    """A request with the framing written out: letting httpx work it out costs more than all the rest of a delivery's making."""
-    address = parsed(url)
-    framed = [(b"host", address.netloc), (b"content-length", b"%d" % len(body)), (b"user-agent", USER_AGENT.encode())]
-    framed += [(name.encode(), value.encode()) for name, value in headers]
-    request = httpx.Request("POST", address, headers=framed, stream=httpx.ByteStream(body))
-    request.read()
-    return request
+def post(url: str, headers: Iterable[tuple[str, str]], body: bytes) -> Post:
+    return Post(url, (("user-agent", USER_AGENT), *headers), body)
 
 
-def post_json(url: str, body: Mapping[str, object]) -> httpx.Request:
+def post_json(url: str, body: Mapping[str, object]) -> Post:
     return post(url, [("content-type", "application/json")], orjson.dumps(body))
 
 

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult
 
-import httpx
-
 from service.channels.address import hook_faults, origin_only
 from service.channels.base import FOLD_LIMIT, SETTLED_EVENTS, Notice, Target, declined, post_json
 from service.channels.card import Card, card, headline, tidy
 from service.domain.delivery import Gone, Outcome, Throttled, Told
 from service.domain.errors import Fault
-from service.wire import NotJSON, Reply, parse
+from service.wire import NotJSON, Post, Reply, parse
 
 HOSTS = ("discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com")
 TITLE_LIMIT = 256
@@ -37,7 +35,7 @@ class Discord:
     def check(self, url: str, options: Mapping[str, str]) -> Sequence[Fault]:
         return hook_faults(url, options, "a webhook, https://discord.com/api/webhooks/…", _genuine)
 
-    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> httpx.Request:
+    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> Post:
         assert 1 <= len(notices) <= FOLD_LIMIT
         cards = [card(notice) for notice in notices]
         embeds = [_message(cards[0])] if len(cards) == 1 else _digest(cards)

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
 from service.channels.address import faults, hook_faults, origin_only
 from service.channels.base import FOLD_LIMIT, SETTLED_EVENTS, Notice, Target, declined, post_json
 from service.channels.card import Card, card, headline, tidy
 from service.domain.delivery import Gone, Outcome, Told
 from service.domain.errors import Fault
-from service.wire import Reply
+from service.wire import Post, Reply
 
 HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 HEADER_LIMIT = 150
@@ -39,7 +37,7 @@ class Slack:
     def check(self, url: str, options: Mapping[str, str]) -> Sequence[Fault]:
         return hook_faults(url, options, "an incoming webhook, https://hooks.slack.com/services/…", _genuine)
 
-    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> httpx.Request:
+    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> Post:
         assert 1 <= len(notices) <= FOLD_LIMIT
         cards = [card(notice) for notice in notices]
         blocks = _message(cards[0]) if len(cards) == 1 else _digest(cards)

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult
 
-import httpx
-
 from service.channels.address import hook_faults, origin_only
 from service.channels.base import FOLD_LIMIT, SETTLED_EVENTS, Notice, Target, declined, post_json
 from service.channels.card import Card, card, headline, tidy
 from service.domain.delivery import Gone, Outcome, Told
 from service.domain.errors import Fault
-from service.wire import Reply
+from service.wire import Post, Reply
 
 LINE_LIMIT = 120
 LINE_URL_LIMIT = 300
@@ -33,7 +31,7 @@ class Teams:
     def check(self, url: str, options: Mapping[str, str]) -> Sequence[Fault]:
         return hook_faults(url, options, f"a workflow's address, on a host under {', '.join(HOSTS)}", _genuine)
 
-    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> httpx.Request:
+    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> Post:
         assert 1 <= len(notices) <= FOLD_LIMIT
         cards = [card(notice) for notice in notices]
         content = {

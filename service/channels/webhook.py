@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import httpx
 import orjson
 
 from service.channels.address import faults, masked
@@ -12,7 +11,7 @@ from service.channels.headers import allowed
 from service.domain.delivery import Gone, Outcome, Told
 from service.domain.errors import Fault
 from service.signing import sign
-from service.wire import Reply
+from service.wire import Post, Reply
 
 OPTIONS = ("payload", "signature")
 SIGNATURES = ("v1", "v1a")
@@ -38,7 +37,7 @@ class Webhook:
             found.append(Fault("options.signature", f"has to be one of {', '.join(SIGNATURES)}"))
         return found + faults(url)
 
-    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> httpx.Request:
+    def compose(self, notices: Sequence[Notice], target: Target, now: int) -> Post:
         (notice,) = notices
         assert target.secrets, "an unsigned notice never leaves"
         body, kind = _payload(notice, target.options.get("payload", "full"))

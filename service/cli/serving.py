@@ -24,8 +24,6 @@ from service.settings import Settings, load
 
 KEEP_ALIVE_S = 75
 """Longer than the pause between two callbacks of a busy provider: a shorter one resets its kept connections."""
-CONNECTIONS = 24_000
-"""20,000 readers of the live feed, and room for everybody else; more get 503 at once."""
 FILES = 65_536
 """Open files: every connection in and out."""
 GRACE_S = 10
@@ -77,7 +75,6 @@ def serve(settings: Settings, env: Mapping[str, str], loops: bool, out: Out) -> 
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
-            limit_concurrency=CONNECTIONS,
             backlog=BACKLOG,
         )
         more_files()

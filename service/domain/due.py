@@ -1,13 +1,12 @@
 """Due: one delivery in a courier's hand, with what an attempt needs. Parcel: what travels as one message."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 LEASE_MS = 60_000
 """A claim that is not settled by then is anybody's again: four times the longest attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     id: int
     app_id: str
     subscription_id: int
@@ -20,7 +19,10 @@ class Due:
     fence: int
     hurried: bool
     lease_until: int
-    body: bytes = field(repr=False)
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Due(id={self.id}, fence={self.fence})"  # a body holds a caller's prompt
 
 
 Parcel = tuple[Due, ...]

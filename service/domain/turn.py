@@ -21,8 +21,7 @@ PACE_MS = 1_000
 BURST_MS = 1_000
 """How far ahead of its rate a subscription may be: one second's worth at once."""
 RELOOK_MS = 100
-"""After a look that took something: a transaction that was under way then may have added to the lane since. Most are over
-by then; what the slower ones added is found when the lane is looked into before it closes."""
+"""After a look that took something: a transaction that was under way then may have added to the lane since."""
 IDLE_MS = 65_000
 """Before an empty lane is closed: longer than any transaction may last."""
 ALONE_AFTER = 2
@@ -45,10 +44,13 @@ class Health:
         return self.failures >= BREAKER_FAILURES
 
 
+WELL = Health()
+
+
 def felt(health: Health, outcome: Outcome, now: int, jitter: float) -> Health:
     """After one more attempt."""
     if isinstance(outcome, Told):
-        return Health()
+        return WELL
     since = failing_since(health.failing_since, outcome, now)
     held_until = health.held_until
     if isinstance(outcome, Throttled) and outcome.retry_after_s is not None:
@@ -75,6 +77,12 @@ def spend(rate: int, spent_until: int, now: int, count: int) -> int:
 def tokens_at(rate: int, spent_until: int) -> int:
     """When there is one again."""
     return spent_until - BURST_MS + -(-1000 // rate)
+
+
+def idle_after(idle_ms: int) -> int | None:
+    """The pause after one more look that found nothing, given the one before; None: the lane is closed. Doubled, so that what
+    a slow transaction adds waits about as long again as the transaction took, and a quiet lane costs a dozen looks."""
+    return None if idle_ms >= IDLE_MS else min(max(RELOOK_MS, 2 * idle_ms), IDLE_MS)
 
 
 def mixed(fresh: Sequence[Row], again: Sequence[Row], most: int) -> list[Row]:

@@ -9,16 +9,17 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
 
 from service.egress.answer import Answer, Over
 from service.egress.connection import Connection, Stale
 from service.egress.dial import Connect, Resolve, Resolver, connect, dial
-from service.egress.guard import PLAIN_PORT, TLS_PORT, Guard
+from service.egress.framing import Framed, posted, requested
+from service.egress.guard import Guard
 from service.egress.pool import Place, Pool
-from service.wire import BODY_LIMIT, Reply
+from service.wire import BODY_LIMIT, Post, Reply
 
 CONNECT_S = 5.0
 TOTAL_S = 60.0
@@ -27,13 +28,9 @@ IN_FLIGHT_LIMIT = 2_000
 """The fixed numbers of workers keep far below; a leak of requests ends here instead of taking every descriptor."""
 RESOLVER_THREADS, TRUSTED_RESOLVER_THREADS = 32, 4
 """Apart, so that subscribers' names never hold up a provider's."""
-_OURS = frozenset({b"host", b"content-length", b"transfer-encoding"})
-_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
-"""Methods that say nothing about a body when they have none; all others say `Content-Length: 0`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     total_s: float = TOTAL_S
     connect_s: float = CONNECT_S
     cap: int = BODY_LIMIT
@@ -83,7 +80,7 @@ class Transport(httpx.AsyncBaseTransport):
         reply = await self.reply(request, Limits.of(request.extensions))
         return httpx.Response(reply.status, headers=dict(reply.headers), stream=httpx.ByteStream(reply.body))
 
-    async def reply(self, request: httpx.Request, limits: Limits) -> Reply:
+    async def reply(self, request: httpx.Request | Post, limits: Limits) -> Reply:
         """The same without httpx's response around it. The request's body has to have been read."""
         if (reason := self._forbidden()) is not None:
             raise AssertionError(reason)
@@ -91,33 +88,31 @@ class Transport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("closed")
         if self._in_flight >= IN_FLIGHT_LIMIT:
             raise httpx.ConnectError("too many requests in flight")
-        place, head = _place(request), _head(request)
+        framed = posted(request) if isinstance(request, Post) else requested(request)
         deadline = asyncio.get_running_loop().time() + limits.total_s
         self._in_flight += 1
         stale = False
         try:
-            if not request.extensions.get("fresh") and (kept := self._pool.take(place)):
+            if not framed.fresh and (kept := self._pool.take(framed.place)):
                 try:
-                    return await self._carry(kept, place, request, head, limits, deadline)
+                    return await self._carry(kept, framed, limits, deadline)
                 except Stale:
                     stale = True  # nothing was received: once more, over a connection that cannot be
             try:
-                fresh = await self._dial(place, limits, deadline)
+                fresh = await self._dial(framed.place, limits, deadline)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 if stale:  # the first try was sent, so this must not pass for a request that never left
                     raise httpx.ReadError("a kept connection was lost, and no other could be made") from error
                 raise
-            return await self._carry(fresh, place, request, head, limits, deadline)
+            return await self._carry(fresh, framed, limits, deadline)
         finally:
             self._in_flight -= 1
 
-    async def _carry(
-        self, connection: Connection, place: Place, request: httpx.Request, head: bytes, limits: Limits, deadline: float
-    ) -> Reply:
-        answer = Answer(limits.cap, limits.over, bodiless=request.method == "HEAD")
-        await connection.exchange(head, request.content, answer, deadline)
+    async def _carry(self, connection: Connection, framed: Framed, limits: Limits, deadline: float) -> Reply:
+        answer = Answer(limits.cap, limits.over, bodiless=framed.bodiless)
+        await connection.exchange(framed.head, framed.body, answer, deadline)
         if not connection.closed and not self._closed:
-            self._pool.keep(place, connection)
+            self._pool.keep(framed.place, connection)
         return answer.reply()
 
     async def _dial(self, place: Place, limits: Limits, deadline: float) -> Connection:
@@ -151,32 +146,9 @@ class Transport(httpx.AsyncBaseTransport):
         await asyncio.sleep(0)  # lets the connections hear that they are closed
 
 
-def _place(request: httpx.Request) -> Place:
-    url = request.url
-    host = url.raw_host.decode("ascii")
-    if url.scheme not in ("http", "https") or not host:
-        raise httpx.ConnectError("not an http or https address")
-    port = url.port or (TLS_PORT if url.scheme == "https" else PLAIN_PORT)
-    return Place(url.scheme, host, port, bool(request.extensions.get("trusted")))
-
-
-def _head(request: httpx.Request) -> bytes:
-    """Host and framing are ours alone: a subscriber's own headers must not say whom it talks to or where its body ends."""
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path), b"Host: " + request.url.netloc]
-    for name, value in request.headers.raw:
-        if name.lower() not in _OURS:
-            lines.append(b"%s: %s" % (name, value))
-    if request.content or request.method not in _BODILESS:
-        lines.append(b"Content-Length: %d" % len(request.content))
-    head = b"\r\n".join(lines)
-    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
-        raise httpx.ConnectError("a header holds a line break")
-    return head + b"\r\n\r\n"
-
-
 async def exchange(
     transport: httpx.AsyncBaseTransport,
-    request: httpx.Request,
+    request: httpx.Request | Post,
     *,
     total_s: float,
     cap: int,
@@ -186,8 +158,11 @@ async def exchange(
     """Sends, and reads at most `cap` bytes of the body, all before one deadline. Any httpx transport will do; what leaves
     the process leaves by ours, which also says more exactly where it broke."""
     if isinstance(transport, Transport):
-        await request.aread()
+        if isinstance(request, httpx.Request):
+            await request.aread()
         return await transport.reply(request, Limits(total_s, connect_s, cap, over))
+    if isinstance(request, Post):
+        request = request.request()
     steps = {"connect": connect_s, "read": total_s, "write": total_s, "pool": total_s, "total": total_s}
     request.extensions = {**request.extensions, "timeout": steps, "cap": cap, "over": over}
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from service.channels.base import FOLD_LIMIT
 from service.domain.due import LEASE_MS, Due, Parcel
-from service.domain.turn import ALONE_AFTER, BREAKER_FAILURES, IDLE_MS, RELOOK_MS, mixed, spend, tokens, tokens_at
+from service.domain.turn import ALONE_AFTER, BREAKER_FAILURES, RELOOK_MS, idle_after, mixed, spend, tokens, tokens_at
 from service.parts import Parts
 from service.store import deliveries, lanes
 from service.store.database import Tx
@@ -40,12 +40,12 @@ class Look:
         return bool(self.lane.failures >= BREAKER_FAILURES)
 
 
-async def claim(parts: Parts, most: int, full: Iterable[int] = ()) -> list[Parcel]:
-    """Lease what may be sent now, at most so many deliveries, passing over the lanes named."""
-    return await parts.db.write(lambda tx: _claim(tx, parts, min(most, CLAIM), full))
+async def claim(parts: Parts, most: int, full: Iterable[int] = (), of_one: int = CLAIM) -> list[Parcel]:
+    """Lease what may be sent now, at most so many deliveries and so many of one lane, passing over the lanes named."""
+    return await parts.db.write(lambda tx: _claim(tx, parts, min(most, CLAIM), full, of_one))
 
 
-def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int]) -> list[Parcel]:
+def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int], of_one: int) -> list[Parcel]:
     due = lanes.due(tx, LOOKED, full)
     if not due:
         return []
@@ -60,7 +60,7 @@ def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int]) -> list[Parcel]
             moves.append(_moved(lane, *_nothing(lane, first, tx.now)))
         elif len(looks) < SHARED:
             looks.append(Look(lane))
-    _allow(tx, parts, looks, most)
+    _allow(tx, parts, looks, most, of_one)
     chosen = _choose(parts, looks, lanes.waiting(tx, {look.lane.id: look.most for look in looks if look.most > 0}))
     leased = deliveries.lease(tx, chosen, tx.now + LEASE_MS)
     for look in looks:
@@ -80,19 +80,20 @@ def _aside(tx: Tx, lane: Any) -> int | None:
     return tx.now if deliveries.skip_open(tx, lane.id, SKIPPED) else None
 
 
-def _nothing(lane: Any, first: int | None, now: int) -> tuple[int | None, bool]:
+def _nothing(lane: Any, first: int | None, now: int) -> tuple[int | None, int]:
     if first is not None:
-        return first, False
-    return (None, True) if lane.idle else (now + IDLE_MS, True)
+        return first, 0
+    idle_ms = idle_after(lane.idle_ms)
+    return (None, 0) if idle_ms is None else (now + idle_ms, idle_ms)
 
 
-def _allow(tx: Tx, parts: Parts, looks: Sequence[Look], most: int) -> None:
+def _allow(tx: Tx, parts: Parts, looks: Sequence[Look], most: int, of_one: int) -> None:
     """How much of each may be sent: a probe, what the rate or the pace allow, or an even share."""
     paces = lanes.paces(tx, [look.lane.pace_id for look in looks if look.lane.pace_id is not None])
     left = most
     for index, look in enumerate(looks):
         lane = look.lane
-        share = max(1, left // (len(looks) - index))
+        share = min(max(1, left // (len(looks) - index)), of_one)
         if lane.pace_id is not None:
             look.pace_at = paces.get(lane.pace_id, tx.now + RELOOK_MS)
         if left <= 0 or (look.pace_at is not None and look.pace_at > tx.now):
@@ -139,12 +140,12 @@ def _after(tx: Tx, look: Look, next_at: int | None) -> dict[str, Any]:
     elif lane.rate is not None:
         spent_until = spend(lane.rate, spent_until, now, len(look.taken))
         at = max(at, tokens_at(lane.rate, spent_until))
-    return _moved(lane, at, False, spent_until)
+    return _moved(lane, at, 0, spent_until)
 
 
-def _moved(lane: Any, due_at: int | None, idle: bool = False, spent_until: int | None = None) -> dict[str, Any]:
+def _moved(lane: Any, due_at: int | None, idle_ms: int = 0, spent_until: int | None = None) -> dict[str, Any]:
     spent = lane.spent_until if spent_until is None else spent_until
-    return {"_id": lane.id, "_due_at": due_at, "_idle": idle, "_spent_until": spent}
+    return {"_id": lane.id, "_due_at": due_at, "_idle_ms": idle_ms, "_spent_until": spent}
 
 
 def _parcels(looks: Sequence[Look], leased: Mapping[int, Any], lease_until: int, parts: Parts) -> list[Parcel]:

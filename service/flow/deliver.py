@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 import httpx
 
@@ -63,8 +64,7 @@ class Addressees:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     settlement: Settlement | None
     """None: nothing was sent, and the parcel goes back."""
     concurrency: int | None = None
@@ -90,7 +90,8 @@ async def deliver_due(parts: Parts, addressees: Addressees, most: int = CLAIM) -
     parcels += await claim(parts, most)
     tried = await asyncio.gather(*(try_once(parts, addressees, parcel) for parcel in parcels))
     settlements = [t.settlement for t in tried if t.settlement is not None]
-    await asyncio.gather(*(settle(parts, s) for s in settlements))
+    if settlements:
+        await settle(parts, settlements)
     await release(parts, [due for parcel, t in zip(parcels, tried, strict=True) if t.settlement is None for due in parcel])
     return len(settlements)
 

@@ -16,6 +16,8 @@ WORKERS = 256
 """Attempts under way in this process."""
 WAITING = 200
 """Parcels that one lane holds in memory."""
+STOCK = WAITING // 2
+"""Parcels that a claim brings to one lane, once it holds no more than this."""
 WAITING_IN_TROUBLE = 2
 TROUBLE = 0
 """In place of a cap."""
@@ -31,6 +33,8 @@ class Lane:
     """In the line of lanes that may send."""
     cap: int = 1
     troubled: bool = False
+    peak: int = 0
+    """What it held since it ran low last."""
 
 
 class Lanes:
@@ -46,6 +50,9 @@ class Lanes:
         """The caps of those that answered with success last time, and who is in trouble."""
         self.waiting = 0
         self.in_flight = 0
+        self._peak = 0
+        self.low = False
+        """A lane, or all together, hold half of what they held, or less: time to claim, before they are empty."""
 
     def put(self, parcel: Parcel) -> bool:
         """False: its lane is full, and the parcel goes back."""
@@ -58,6 +65,8 @@ class Lanes:
             return False
         lane.waiting.append(parcel)
         self.waiting += 1
+        lane.peak = max(lane.peak, len(lane.waiting))
+        self._peak = max(self._peak, self.waiting)
         self._line_up(subscription_id, lane)
         return True
 
@@ -78,6 +87,10 @@ class Lanes:
         self._troubled_in_flight += lane.troubled
         self.in_flight += 1
         self.waiting -= 1
+        if len(lane.waiting) * 2 <= lane.peak:
+            lane.peak, self.low = 0, True
+        if self.waiting * 2 <= self._peak:
+            self._peak, self.low = 0, True
         self._line_up(subscription_id, lane)
         return parcel
 
@@ -91,17 +104,22 @@ class Lanes:
             if lane.troubled is worked:
                 self._turn(subscription_id, lane, troubled=not worked)
             lane.cap = (cap or CONCURRENCY) if worked else 1
-            self._remember(subscription_id, lane.cap if worked else TROUBLE)
+            known = lane.cap if worked else TROUBLE
+            if self._known.get(subscription_id) != known:
+                self._remember(subscription_id, known)
         self._line_up(subscription_id, lane)
         self._forget_if_empty(subscription_id, lane)
 
     def full(self) -> list[int]:
         return [i for i, lane in self._lanes.items() if self._is_full(lane)]
 
+    def stocked(self) -> list[int]:
+        """Lanes for which nothing has to be claimed yet."""
+        return [i for i, lane in self._lanes.items() if len(lane.waiting) * 2 > self._waiting_limit or self._is_full(lane)]
+
     def room(self, hold: int) -> int:
-        """How much more may be taken in. Full lanes do not count: nothing is taken for them, and they stop nobody else."""
-        full = sum(len(lane.waiting) for lane in self._lanes.values() if self._is_full(lane))
-        return hold - (self.waiting - full)
+        """How much more may be taken in. What is stocked does not count: nothing is taken for it, and it stops nobody else."""
+        return hold - self.waiting + sum(len(self._lanes[i].waiting) for i in self.stocked())
 
     def empty(self, subscription_id: int) -> list[Due]:
         """What waits for one subscription goes back."""

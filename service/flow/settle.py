@@ -3,9 +3,9 @@
 One group commit, fenced: whoever comes back with an older fence has lost his lease and settles nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,8 +26,7 @@ UNTOLD = 100
 """Subscriptions told of in one sweep."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What one attempt came to, for all that it told."""
 
     parcel: Parcel
@@ -41,10 +40,9 @@ class Settlement:
         return self.parcel[0].subscription_id
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    held: bool = False
-    """Its lane rests now: what else is in hand for it is given back."""
+class Settled(NamedTuple):
+    held: Set[int] = frozenset()
+    """Subscriptions whose lanes rest now: what else is in hand for them is given back."""
     in_hand: Sequence[Due] = ()
 
 
@@ -68,38 +66,45 @@ class Lane:
         return SCHEDULE if self.row.schedule is None else (0, *orjson.loads(self.row.schedule))
 
 
-async def settle(parts: Parts, settlement: Settlement) -> Settled:
-    """If this cannot be stored the lease runs out and the notice is sent again, under the same name."""
-    settled: Settled = await parts.db.group(settle_all, parts, settlement)
+async def settle(parts: Parts, settlements: Sequence[Settlement]) -> Settled:
+    """All or none. If this cannot be stored the leases run out and the notices are sent again, under the same names."""
+    settled: Settled = await parts.db.group(settle_all, parts, settlements)
     if settled.in_hand:
         parts.courier.put(settled.in_hand)
     return settled
 
 
-def settle_all(tx: Tx, parts: Parts, settlements: Sequence[Settlement]) -> list[Settled]:
+def settle_all(tx: Tx, parts: Parts, batches: Sequence[Sequence[Settlement]]) -> list[Settled]:
+    settlements = [s for batch in batches for s in batch]
     standing = deliveries.held(tx, [(due.id, due.fence) for s in settlements for due in s.parcel])
     found = lanes.lately(tx, {s.subscription_id for s in settlements})
     mine = {i: Lane(row, Health(row.failures, row.held_until, row.failing_since)) for i, row in found.items()}
-    rows: list[dict[str, Any]] = []
-    attempts: list[dict[str, Any]] = []
+    delivered: list[int] = []
+    others: list[tuple[Any, ...]] = []
+    attempts: list[tuple[Any, ...]] = []
     for s in settlements:
         lane = mine.get(s.subscription_id)
         counted = [due for due in s.parcel if due.id in standing]
         if lane is None or not counted:
             continue
+        told = isinstance(s.outcome, Told)
         lane.health = felt(lane.health, s.outcome, tx.now, parts.random())
         lane.pace_at = max(lane.pace_at, s.at + PACE_MS)
         for due in counted:
-            decision = _decide(parts, lane, s, due, tx.now)
-            rows.append(_after(due, decision, tx.now))
             attempts.append(_attempt_row(s, due))
-    deliveries.settle(tx, rows, attempts)
-    told = _tell(tx, parts, mine.values())
+            if told:
+                delivered.append(due.id)
+            elif standing[due.id] == deliveries.SKIPPED:  # it was disabled meanwhile: nothing follows from this attempt
+                others.append((deliveries.SKIPPED, due.attempts + 1, due.hurried, None, tx.now, due.id))
+            else:
+                others.append(_after(due, _decide(parts, lane, s, due, tx.now), tx.now))
+    deliveries.settle(tx, delivered, others, attempts)
+    told_of = _tell(tx, parts, mine.values())
     _carry_over(tx, mine.values())
     held = {i for i, lane in mine.items() if lane.health.held_until > tx.now}
-    answers = [Settled(s.subscription_id in held) for s in settlements]
-    if told and answers:
-        answers[0] = Settled(answers[0].held, told)
+    answers = [Settled(held)] * len(batches)
+    if told_of:
+        answers[0] = Settled(held, told_of)
     return answers
 
 
@@ -118,31 +123,28 @@ def _decide(parts: Parts, lane: Lane, s: Settlement, due: Due, now: int) -> Deci
     return decision
 
 
-def _after(due: Due, decision: Decision, now: int) -> dict[str, Any]:
-    state, due_at, ended_at, hurried = "pending", None, None, due.hurried
-    match decision:
-        case Done():
-            state, ended_at = "delivered", now
-        case Retry(at, hurried=extra):
-            due_at, hurried = at, due.hurried or extra
-        case Dead() | Disable():
-            state, ended_at = "abandoned", now
+def _after(due: Due, decision: Decision, now: int) -> tuple[Any, ...]:
+    """State, attempts, hurried, due_at, ended_at, id."""
     number = due.attempts + 1
-    return {"_id": due.id, "_state": state, "_attempts": number, "_hurried": hurried, "_due_at": due_at, "_ended_at": ended_at}
+    match decision:
+        case Retry(at, hurried=extra):
+            return deliveries.OPEN, number, due.hurried or extra, at, None, due.id
+        case Dead() | Disable():
+            return "abandoned", number, due.hurried, None, now, due.id
+        case Done():
+            raise AssertionError("what arrived is settled together")
 
 
-def _attempt_row(s: Settlement, due: Due) -> dict[str, Any]:
-    return {
-        "delivery_id": due.id,
-        "number": due.attempts + 1,
-        "app_id": due.app_id,
-        "outcome": type(s.outcome).__name__.lower(),
-        "status": s.outcome.status if isinstance(s.outcome, Failed) else None,
-        "error": None if isinstance(s.outcome, Told) else s.outcome.reason,
-        "elapsed_ms": s.elapsed_ms,
-        "answer": s.answer or None,
-        "at": s.at,
-    }
+def _attempt_row(s: Settlement, due: Due) -> tuple[Any, ...]:
+    """In the order of the table's columns: of what, outcome, status, error, elapsed_ms, answer, at."""
+    of, answer = (due.id, due.attempts + 1, due.app_id), s.answer or None
+    match s.outcome:
+        case Told():
+            return *of, "told", None, None, s.elapsed_ms, answer, s.at
+        case Failed(reason, status):
+            return *of, "failed", status, reason, s.elapsed_ms, answer, s.at
+        case other:
+            return *of, type(other).__name__.lower(), None, other.reason, s.elapsed_ms, answer, s.at
 
 
 def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
@@ -158,7 +160,7 @@ def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
         if lane.disabled is not None:
             feel.append({"_id": lane.row.id, "_due_at": tx.now, "_failures": 0, "_held_until": 0})
         elif (was.failures, was.held_until) != (now.failures, now.held_until):
-            due_at = max(tx.now, now.held_until) if lane.row.status == "active" else None
+            due_at = None if lane.row.status == "paused" else max(tx.now, now.held_until)
             feel.append({"_id": lane.row.id, "_due_at": due_at, "_failures": now.failures, "_held_until": now.held_until})
         if lane.row.pace_id is not None and lane.pace_at:
             paced[lane.row.pace_id] = max(lane.pace_at, now.held_until)

@@ -5,19 +5,26 @@ A fixed number of workers on the lanes, no task per delivery.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 
 from service.domain.delivery import Told
 from service.domain.due import LEASE_MS, Due, Parcel
 from service.domain.errors import Unavailable
 from service.flow import claim, deliver, settle
-from service.flow.lanes import WORKERS, Lanes
+from service.flow.lanes import STOCK, WORKERS, Lanes
 from service.parts import Parts
 
 log = logging.getLogger("callsheet.courier")
 
 HOLD = 1_000
 """Parcels in lanes beyond which nothing more is claimed."""
+
+
+UNSETTLED = 1_000
+"""Attempts that wait to be settled, beyond which nobody starts another: what is not settled is sent again after a crash."""
+TOGETHER = 256
+"""Attempts settled in one commit at most."""
 
 
 class Courier:
@@ -27,12 +34,20 @@ class Courier:
         self._addressees = deliver.Addressees()
         self._idle: list[asyncio.Future[None]] = []
         self._workers: list[asyncio.Task[None]] = []
+        self._working = 0
+        self._tried: deque[tuple[Parcel, deliver.Tried]] = deque()
+        self._any, self._room = asyncio.Event(), asyncio.Event()
+        self._more = False
+        """The last claim left something behind, for want of room."""
 
     def start(self) -> None:
         self._workers = [asyncio.create_task(self._work(), name="courier worker") for _ in range(WORKERS)]
+        self._working = len(self._workers)
+        self._workers.append(asyncio.create_task(self._settle(), name="courier settles"))
 
     def under_way(self) -> list[asyncio.Task[None]]:
         self._wake(len(self._idle))
+        self._any.set()
         return self._workers
 
     def drain(self) -> list[Due]:
@@ -48,14 +63,17 @@ class Courier:
     async def round(self) -> bool:
         tray = self._parts.courier
         left = self._put([(due,) for due in tray.take(HOLD)])
+        stocked = self._lanes.stocked()
         room = self._lanes.room(HOLD)
-        claimed = await claim.claim(self._parts, room, self._lanes.full()) if room > 0 else []
+        claimed = await claim.claim(self._parts, room, stocked, STOCK) if room > 0 else []
         left += self._put(claimed)
+        many = sum(map(len, claimed))
+        self._more = room <= 0 or bool(stocked) or many >= min(STOCK, claim.CLAIM)
         tray.full = frozenset(self._lanes.full())
         tray.under_way = self._lanes.waiting + self._lanes.in_flight
         if left:
             await self.give_back(left)
-        return len(tray) > 0 or sum(map(len, claimed)) >= claim.CLAIM
+        return len(tray) > 0 or many >= claim.CLAIM
 
     def _put(self, parcels: Sequence[Parcel]) -> list[Due]:
         """What has no place."""
@@ -70,38 +88,73 @@ class Courier:
                 future.set_result(None)
 
     async def _work(self) -> None:
-        while not self._stopping.is_set():
-            parcel = self._lanes.next()
-            if parcel is None:
-                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._idle.append(future)
-                await future
-                continue
-            subscription_id = parcel[0].subscription_id
-            tried = deliver.Tried(None)
-            worked: bool | None = None
-            try:
-                tried = await deliver.try_once(self._parts, self._addressees, parcel)
-                worked = None if tried.settlement is None else isinstance(tried.settlement.outcome, Told)
-            except Exception as error:
-                log.error("courier.attempt_failed", exc_info=error)  # its lease runs out, and it comes again
-                continue
-            finally:
-                self._lanes.done(subscription_id, worked, tried.concurrency)
-                self._wake(1)
-            try:
-                await self._finish(parcel, tried)
-            except Exception as error:
-                log.error("courier.settle_failed", exc_info=error)  # the same; and this worker goes on
+        try:
+            while not self._stopping.is_set():
+                parcel = self._next()
+                if parcel is None:
+                    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._idle.append(future)
+                    await future
+                    continue
+                await self._try(parcel)
+                while len(self._tried) >= UNSETTLED:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._working -= 1
+            self._any.set()
 
-    async def _finish(self, parcel: Parcel, tried: deliver.Tried) -> None:
-        if tried.settlement is None:
-            await self.give_back(parcel)
+    def _next(self) -> Parcel | None:
+        parcel = self._lanes.next()
+        if self._lanes.low:
+            self._lanes.low = False
+            if self._more:
+                self._parts.courier.bell.set()
+        return parcel
+
+    async def _try(self, parcel: Parcel) -> None:
+        tried = deliver.Tried(None)
+        worked: bool | None = None
+        try:
+            tried = await deliver.try_once(self._parts, self._addressees, parcel)
+            worked = None if tried.settlement is None else isinstance(tried.settlement.outcome, Told)
+        except Exception as error:
+            log.error("courier.attempt_failed", exc_info=error)  # its lease runs out, and it comes again
+            return
+        finally:
+            self._lanes.done(parcel[0].subscription_id, worked, tried.concurrency)
+            self._wake(1)
+        self._tried.append((parcel, tried))
+        self._any.set()
+
+    async def _settle(self) -> None:
+        """Whatever came while the last commit ran shares the next one."""
+        while self._working or self._tried:
+            if not self._tried:
+                self._any.clear()
+                await self._any.wait()
+                continue
+            some = [self._tried.popleft() for _ in range(min(len(self._tried), TOGETHER))]
+            self._room.set()
+            try:
+                await self._finish([tried.settlement for _, tried in some if tried.settlement is not None])
+                if left := [due for parcel, tried in some if tried.settlement is None for due in parcel]:
+                    await self.give_back(left)
+            except Exception as error:
+                log.error("courier.settle_failed", exc_info=error)  # their leases run out, and they come again
+
+    async def _finish(self, settlements: Sequence[settle.Settlement]) -> None:
+        if not settlements:
             return
         try:
-            settled = await settle.settle(self._parts, tried.settlement)
+            settled = await settle.settle(self._parts, settlements)
         except Unavailable as error:
             log.warning("courier.settle_failed", extra={"reason": str(error)[:200], "lease_ms": LEASE_MS})
+        except Exception as error:
+            if len(settlements) == 1:
+                log.error("courier.settle_failed", exc_info=error)
+            for one in settlements if len(settlements) > 1 else ():  # what cannot be stored fails alone
+                await self._finish([one])
         else:
-            if settled.held and (left := self._lanes.empty(parcel[0].subscription_id)):
+            if left := [due for subscription_id in settled.held for due in self._lanes.empty(subscription_id)]:
                 await self.give_back(left)

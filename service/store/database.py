@@ -42,6 +42,11 @@ class Database(Protocol):
     clock: Callable[[], int]
     """Milliseconds; what every timestamp is told by. On PostgreSQL the same one for all processes."""
 
+    @property
+    def crowded(self) -> bool:
+        """More comes than can be stored: newcomers had better come again."""
+        ...
+
     async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
         """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable. `Unavailable`
         when that was not within so many seconds: it may be stored all the same."""

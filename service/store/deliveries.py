@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, null, select, text, update
 
 from service.store import compiled, lanes
-from service.store.bulk import Insert
+from service.store.bulk import Insert, Update
 from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import among, insert
@@ -14,7 +14,7 @@ from service.store.tables import TABLES
 
 _sub, _delivery, _attempt, _event, _lane = (TABLES[n] for n in ("subscription", "delivery", "attempt", "event", "lane"))
 
-OPEN = "pending"
+OPEN, SKIPPED = "pending", "skipped"
 UNDELIVERED = ("abandoned", "skipped")
 
 
@@ -149,43 +149,51 @@ def lease(tx: Tx, delivery_ids: Sequence[int], lease_until: int) -> dict[int, An
     return {row[0]: row for row in _LEASED.one(tx.sql, ids=named)}
 
 
-def held(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
-    """Which of these (delivery, fence) leases still stand; locked."""
-    query = (
-        select(_delivery.c.id, _delivery.c.fence)
-        .where(among(tx.postgres, _delivery.c.id, [i for i, _ in claims]), _delivery.c.state == OPEN)
-        .order_by(_delivery.c.id)
-    )
-    if tx.postgres:
-        query = query.with_for_update()
-    fences = {row.id: row.fence for row in tx.sql.execute(query)}
-    return {i for i, fence in claims if fences.get(i) == fence}
+def _fences(pg: bool) -> Any:
+    query = select(_delivery.c.id, _delivery.c.fence, _delivery.c.state).where(compiled.among(pg, _delivery.c.id, "ids"))
+    query = query.where(_delivery.c.state.in_((bindparam("_open", OPEN), bindparam("_skipped", SKIPPED))))
+    return query.order_by(_delivery.c.id).with_for_update() if pg else query
 
 
-_SETTLE = Statement(
-    lambda _: (
+_FENCES = Statement(_fences)
+
+
+def held(tx: Tx, claims: Sequence[tuple[int, int]]) -> dict[int, str]:
+    """Which of these (delivery, fence) leases still stand, and in what state; locked. Skipped: its subscription was disabled
+    while the attempt was under way."""
+    rows = _FENCES.plain(tx.sql, ids=compiled.names(tx.postgres, [i for i, _ in claims]))
+    found = {i: (fence, state) for i, fence, state in rows}
+    return {i: found[i][1] for i, fence in claims if i in found and found[i][0] == fence}
+
+
+_DELIVERED = Statement(
+    lambda pg: (
         update(_delivery)
-        .where(_delivery.c.id == bindparam("_id"))
+        .where(compiled.among(pg, _delivery.c.id, "ids"))
         .values(
-            state=bindparam("_state"),
-            attempts=bindparam("_attempts"),
-            hurried=bindparam("_hurried"),
-            due_at=bindparam("_due_at"),
-            ended_at=bindparam("_ended_at"),
+            state=bindparam("_state", "delivered"),
+            attempts=_delivery.c.attempts + bindparam("_one", 1),
+            due_at=null(),
+            ended_at=bindparam("now"),
         )
     )
 )
+_SETTLE = Update("delivery", ("state", "attempts", "hurried", "due_at", "ended_at"))
+_ADD_ATTEMPTS = Insert("attempt")
 
 
-def settle(tx: Tx, rows: Sequence[dict[str, Any]], attempts: Sequence[dict[str, Any]]) -> None:
-    """Outcomes together with their attempts."""
-    _SETTLE.many(tx.sql, rows)
-    insert(tx, "attempt", attempts)
+def settle(tx: Tx, delivered: Sequence[int], others: Sequence[tuple[Any, ...]], attempts: Sequence[tuple[Any, ...]]) -> None:
+    """Outcomes together with their attempts: all that arrived in one statement; the others as state, attempts, hurried,
+    due_at, ended_at and id; attempts in the order of the table's columns."""
+    if delivered:
+        _DELIVERED.one(tx.sql, ids=compiled.names(tx.postgres, delivered), now=tx.now)
+    _SETTLE.rows(tx.sql, others)
+    _ADD_ATTEMPTS.rows(tx.sql, attempts)
 
 
 def release(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
     """Leases given back unused: due again. Which of them were."""
-    standing = held(tx, claims)
+    standing = {i for i, state in held(tx, claims).items() if state == OPEN}
     tx.sql.execute(update(_delivery).where(among(tx.postgres, _delivery.c.id, sorted(standing))).values(due_at=tx.now))
     return standing
 

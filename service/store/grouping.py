@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from service.domain import crowd
 from service.domain.errors import Unavailable
 from service.store.database import Commit, Tx, Verb, translated
 
@@ -30,6 +31,8 @@ class Op:
     context: Any
     item: Any
     done: asyncio.Future[Any]
+    since: float
+    """Of the loop's clock."""
 
 
 class Group:
@@ -41,6 +44,7 @@ class Group:
         self._wakes = [(FULL if number else 1, asyncio.Event()) for number in range(len(commits))]
         self._runners: list[asyncio.Task[None]] = []
         self._closing = False
+        self._batch_s = 0.0
         self._hurried: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -48,13 +52,22 @@ class Group:
     def waiting(self) -> int:
         return len(self._queue)
 
+    @property
+    def crowded(self) -> bool:
+        """For newcomers from outside. The loops' own work is not turned away: to do it twice costs more."""
+        if not self._queue:
+            return False
+        oldest_s = asyncio.get_running_loop().time() - self._queue[0].since
+        return crowd.crowded(len(self._queue), self._batch_limit, len(self._commits), self._batch_s, oldest_s)
+
     async def do(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
         """With `within_s`, `Unavailable` when there is no answer by then; whether it is stored is not known."""
         if self._closing:
             raise Unavailable("the service is stopping")
         if len(self._queue) >= self._queue_limit:
             raise Unavailable("too much at once")
-        op = Op(verb, context, item, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        op = Op(verb, context, item, loop.create_future(), loop.time())
         self._queue.append(op)
         for least, wake in self._wakes:
             if len(self._queue) >= least:
@@ -106,7 +119,9 @@ class Group:
                 await wake.wait()
                 await asyncio.sleep(0)  # whoever is about to ask in this very turn of the loop shares the commit
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
+            began = asyncio.get_running_loop().time()
             await self._settle(commit, batch)
+            self._batch_s = crowd.lately(self._batch_s, asyncio.get_running_loop().time() - began)
 
     async def _settle(self, commit: Commit, batch: list[Op], again: bool = False) -> None:
         try:

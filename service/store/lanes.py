@@ -23,13 +23,13 @@ AGAIN = text("delivery.due_at IS NOT NULL AND delivery.attempts > 0")
 
 
 def add(tx: Tx, subscription_ids: Iterable[int]) -> None:
-    empty = {"due_at": None, "idle": False, "failures": 0, "held_until": 0, "spent_until": 0, "abandoned": 0, "abandoned_at": 0}
+    empty = {"due_at": None, "idle_ms": 0, "failures": 0, "held_until": 0, "spent_until": 0, "abandoned": 0, "abandoned_at": 0}
     insert(tx, "lane", [{"id": i, **empty} for i in subscription_ids])
 
 
 # --- taking turns ---
 
-_TURN = (_lane.c.id, _lane.c.due_at, _lane.c.idle, _lane.c.failures, _lane.c.held_until, _lane.c.spent_until)
+_TURN = (_lane.c.id, _lane.c.due_at, _lane.c.idle_ms, _lane.c.failures, _lane.c.held_until, _lane.c.spent_until)
 _OF = (_sub.c.status, _sub.c.channel, _sub.c.rate, _sub.c.version, _sub.c.pace_id)
 
 
@@ -105,7 +105,7 @@ _MOVE = Statement(
     lambda _: (
         update(_lane)
         .where(_lane.c.id == bindparam("_id"))
-        .values({name: bindparam(f"_{name}") for name in ("due_at", "idle", "spent_until")})
+        .values({name: bindparam(f"_{name}") for name in ("due_at", "idle_ms", "spent_until")})
     )
 )
 
@@ -125,7 +125,7 @@ def _touch(pg: bool) -> Any:
     sooner = or_(_lane.c.due_at.is_(None), and_(_lane.c.due_at > held, _lane.c.failures < bindparam("limit", BREAKER_FAILURES)))
     kept = case((sooner, held), else_=_lane.c.due_at)
     # No condition on what it is now: on PostgreSQL the lock is what orders this and the look of whoever has the turn.
-    return update(_lane).where(compiled.among(pg, _lane.c.id, "ids")).values(due_at=kept, idle=bindparam("_no", False))
+    return update(_lane).where(compiled.among(pg, _lane.c.id, "ids")).values(due_at=kept, idle_ms=bindparam("_none", 0))
 
 
 _TOUCH = Statement(_touch)
@@ -152,7 +152,7 @@ def park(tx: Tx, lane_id: int) -> None:
 
 def wake(tx: Tx, lane_id: int) -> None:
     """As if it had never failed."""
-    tx.sql.execute(update(_lane).where(_lane.c.id == lane_id).values(due_at=tx.now, failures=0, held_until=0, idle=False))
+    tx.sql.execute(update(_lane).where(_lane.c.id == lane_id).values(due_at=tx.now, failures=0, held_until=0, idle_ms=0))
 
 
 # --- what attempts say about a lane ---
@@ -178,7 +178,7 @@ _FEEL = Statement(
         update(_lane)
         .where(_lane.c.id == bindparam("_id"))
         .values(
-            {name: bindparam(f"_{name}") for name in ("due_at", "failures", "held_until")} | {"idle": bindparam("_no", False)}
+            {name: bindparam(f"_{name}") for name in ("due_at", "failures", "held_until")} | {"idle_ms": bindparam("_none", 0)}
         )
     )
 )

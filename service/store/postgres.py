@@ -91,6 +91,10 @@ class Postgres:
     def waiting(self) -> int:
         return self._group.waiting
 
+    @property
+    def crowded(self) -> bool:
+        return self._group.crowded
+
     async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
         return await self._group.do(verb, context, item, within_s)
 

@@ -359,8 +359,8 @@ class Lane(SQLModel, table=True):
     id: int = _key()
     due_at: int | None = _big(null=True)
     """Look into it then; never later than its first delivery is due, unless it is held. Null: nothing waits, or paused."""
-    idle: bool
-    """The last look found nothing. Only the second in a row closes it: a transaction may be under way that adds to it."""
+    idle_ms: int
+    """The pause after a look that found nothing, doubled by each: a transaction may be under way that adds to it."""
     failures: int
     """In a row."""
     held_until: int = _big()

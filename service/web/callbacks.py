@@ -16,6 +16,7 @@ from service.flow.record import Arrival, record
 from service.parts import Parts
 from service.providers.registry import GATEWAYS
 from service.store import apps
+from service.web.bodies import Bodies
 from service.web.reach import ASKED, Reach
 from service.web.started import Started, started
 from service.wire import BODY_LIMIT
@@ -48,8 +49,8 @@ class _Gone(Exception):
 
 
 class CallbackDoor:
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, bodies: Bodies) -> None:
+        self._parts, self._bodies = parts, bodies
         self._reach = Reach(parts.tokens, lambda: parts.db.read(apps.identity))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,15 +87,19 @@ class CallbackDoor:
             return 404
         if scope["method"] != "POST":
             return 405
+        if self._parts.db.crowded:
+            return 503  # before a body is read: what is refused costs those that are served as little as possible
         try:
             body = await _body(scope, receive)
         except TimeoutError:
             return 408
         except _TooLarge:
             return 413
-        news = gateway.read_callback(body)
         try:
-            recorded = await record(self._parts, Arrival(news, Source.CALLBACK, submission_id, body=body), STORE_S)
+            with self._bodies.holding() as held:
+                held.now(len(body))
+                news = gateway.read_callback(body)
+                recorded = await record(self._parts, Arrival(news, Source.CALLBACK, submission_id, body=body), STORE_S)
         except Unavailable:
             return 503
         return 200 if recorded.task is not None else 404

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from service.domain.errors import BadOrder, Fault
 from service.parts import Parts
+from service.web.bodies import Held
 from service.web.guard import Caller
 from service.web.shapes import NoQuery, Nothing
 
@@ -70,7 +71,7 @@ class BodyTooSlow(Exception):
     pass
 
 
-async def read_body(request: Request, endpoint: Endpoint) -> Any:
+async def read_body(request: Request, endpoint: Endpoint, held: Held) -> Any:
     """The checked body of a request, or None where there is none to read."""
     if endpoint.body is None:
         return None
@@ -82,6 +83,7 @@ async def read_body(request: Request, endpoint: Endpoint) -> Any:
         async with asyncio.timeout(BODY_S):
             async for chunk in request.stream():
                 chunks += chunk
+                held.now(len(chunks))
                 if len(chunks) > endpoint.body_limit:
                     raise BodyTooLarge(endpoint.body_limit)
     except TimeoutError:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.domain.errors import CallerError, NotFound, Unavailable
 from service.parts import Parts
 from service.web import admin, answers, feed, live, openapi, repair, subscriptions, tasks
+from service.web.bodies import Bodies
 from service.web.callbacks import PATH, CallbackDoor
 from service.web.endpoints import BodyTooLarge, BodyTooSlow, Call, Endpoint, read_body, read_query
 from service.web.guard import Guard
@@ -37,6 +38,7 @@ Ready = Callable[[], Awaitable[dict[str, str]]]
 def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ()) -> "Front":
     document = orjson.dumps(openapi.document(ENDPOINTS, parts.public_url))
     page = openapi.page(ENDPOINTS)
+    bodies = Bodies()
 
     async def healthz(_: Request) -> Response:
         return answers.json({"ok": True})
@@ -66,7 +68,7 @@ def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ())
         Route("/openapi.json", spec),
         Route("/docs", docs),
         *repair.well_known(parts),
-        *_routes(parts, guard),
+        *_routes(parts, guard, bodies),
         *mounts,
     ]
     app = Starlette(
@@ -78,7 +80,7 @@ def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ())
         },
     )
     app.state.guard = guard
-    return Front(CallbackDoor(parts), stream.hub, _handler(parts, guard, {"GET": stream.endpoint}), app)
+    return Front(CallbackDoor(parts, bodies), stream.hub, _handler(parts, guard, bodies, {"GET": stream.endpoint}), app)
 
 
 class Front:
@@ -107,19 +109,21 @@ class Front:
             return _bug(request, error)
 
 
-def _routes(parts: Parts, guard: Guard) -> list[Route]:
+def _routes(parts: Parts, guard: Guard, bodies: Bodies) -> list[Route]:
     """One route for each path: the methods it knows are the endpoints that share it."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    return [Route(path, _handler(parts, guard, methods), methods=list(methods)) for path, methods in by_path.items()]
+    return [Route(path, _handler(parts, guard, bodies, methods), methods=list(methods)) for path, methods in by_path.items()]
 
 
-def _handler(parts: Parts, guard: Guard, methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+def _handler(
+    parts: Parts, guard: Guard, bodies: Bodies, methods: dict[str, Endpoint]
+) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         endpoint = methods["GET" if request.method == "HEAD" else request.method]
         began = time.perf_counter()
-        response = await _answer(parts, guard, endpoint, request)
+        response = await _answer(parts, guard, bodies, endpoint, request)
         log.info(
             "http",
             extra={
@@ -134,8 +138,10 @@ def _handler(parts: Parts, guard: Guard, methods: dict[str, Endpoint]) -> Callab
     return handle
 
 
-async def _answer(parts: Parts, guard: Guard, endpoint: Endpoint, request: Request) -> Response:
+async def _answer(parts: Parts, guard: Guard, bodies: Bodies, endpoint: Endpoint, request: Request) -> Response:
     try:
+        if endpoint.method != "GET" and parts.db.crowded:
+            raise Unavailable("too much at once")  # before anything is read or looked up
         caller = await guard.caller(request.headers.get("authorization"), request.headers.get("callsheet-app"))
         if caller is None:
             why = "send `Authorization: Bearer <key>`; a first run in development prints a key"
@@ -145,8 +151,9 @@ async def _answer(parts: Parts, guard: Guard, endpoint: Endpoint, request: Reque
         if any("\x00" in part for part in request.path_params.values()):
             raise NotFound("there is no such thing: no name holds a NUL, and no database takes one")
         query = read_query(request, endpoint)
-        body = await read_body(request, endpoint)
-        return await endpoint.handle(Call(parts, caller, request, request.path_params, query, body))
+        with bodies.holding() as held:
+            body = await read_body(request, endpoint, held)
+            return await endpoint.handle(Call(parts, caller, request, request.path_params, query, body))
     except BodyTooLarge as error:
         return answers.problem(413, "too-large", str(error), headers={"Connection": "close"})
     except BodyTooSlow:

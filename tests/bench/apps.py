@@ -8,9 +8,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from service.app import App
-from service.settings import load
-
 
 def noop() -> ASGIApp:
     """The baseline: a Starlette route that reads its body."""
@@ -23,4 +20,7 @@ def noop() -> ASGIApp:
 
 
 def product() -> ASGIApp:
+    from service.app import App  # here: the baseline's start is without it
+    from service.settings import load
+
     return App(load(), loops=os.environ.get("BENCH_LOOPS") == "1")

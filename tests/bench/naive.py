@@ -28,7 +28,7 @@ from tests.bench import ground
 
 def naive() -> ASGIApp:
     url = os.environ["CALLSHEET_DATABASE_URL"].replace("sqlite:///", "sqlite+aiosqlite:///")
-    engine = create_async_engine(async_url(url) if "postgres" in url else url)
+    engine = create_async_engine(async_url(url), connect_args={"timeout": 30} if "sqlite" in url else {})
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     tokens, gateway = ground.tokens(), GATEWAYS["ark"]
     names = Ids(ground.clock_ms, lambda: 0.5)
@@ -63,20 +63,36 @@ def naive() -> ASGIApp:
                 body = orjson.dumps(
                     {"type": f"task.{task.state}", "data": {"sequence": task.sequence, "task": {"id": task.id}}}
                 )
-                event = {"id": event_id, "xact": 0, "app_id": task.app_id, "task_id": task.id, "sequence": task.sequence}
-                event |= {"type": f"task.{task.state}", "state": task.state, "previous": previous, "source": "callback"}
-                session.add(Event(**event, at=now, body=body))
+                session.add(
+                    Event(
+                        id=event_id,
+                        xact=0,
+                        app_id=task.app_id,
+                        task_id=task.id,
+                        sequence=task.sequence,
+                        type=f"task.{task.state}",
+                        state=task.state,
+                        previous=previous,
+                        source="callback",
+                        at=now,
+                        body=body,
+                    )
+                )
                 interested = await session.execute(select(Subscription).where(Subscription.app_id == task.app_id))
                 for subscription in interested.scalars():
-                    delivery = {
-                        "id": names.new(),
-                        "app_id": task.app_id,
-                        "event_id": event_id,
-                        "state": "pending",
-                        "attempts": 0,
-                    }
-                    delivery |= {"subscription_id": subscription.id, "fence": 0, "due_at": now, "created_at": now}
-                    session.add(Delivery(**delivery))
+                    session.add(
+                        Delivery(
+                            id=names.new(),
+                            app_id=task.app_id,
+                            event_id=event_id,
+                            subscription_id=subscription.id,
+                            state="pending",
+                            attempts=0,
+                            fence=0,
+                            due_at=now,
+                            created_at=now,
+                        )
+                    )
             await session.commit()
         return Response(b'{"ok":true}', media_type="application/json")
 

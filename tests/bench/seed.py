@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -73,8 +74,8 @@ async def seed(db: Database, count: int, at: int, poll_at: int | None = None, st
             task_id, sub_id = names.new(), names.new()
             remote_id = f"cgt-{task_id}"
             open_at = poll_at if poll_at is not None else base.poll_at if state is State.QUEUED else None
-            known = {"id": task_id, "submission_id": sub_id, "remote_id": remote_id, "poll_at": open_at, "state": state}
-            rows.append(base._replace(**known, ended_at=at if state in SETTLED else None))
+            task = base._replace(id=task_id, submission_id=sub_id, remote_id=remote_id, poll_at=open_at, state=state)
+            rows.append(task._replace(ended_at=at if state in SETTLED else None))
             subs.append(
                 Submission(
                     sub_id,
@@ -98,7 +99,7 @@ async def seed(db: Database, count: int, at: int, poll_at: int | None = None, st
 
     for start in range(0, count, CHUNK):
         many = min(CHUNK, count - start)
-        await db.write(lambda tx, many=many: chunk(tx, many))
+        await db.write(partial(chunk, many=many))
     return made
 
 

@@ -9,7 +9,7 @@ from service.store.database import Database, Tx
 from tests.bench import ground
 
 
-async def subscribed(db: Database, target: str, count: int, concurrency: int | None = None) -> None:
+async def subscribed(db: Database, target: str, count: int, concurrency: int | None = None, app_id: str = "default") -> None:
     import orjson
 
     seal = Seal([ground.KEYS["CALLSHEET_ENCRYPTION_KEYS"]])
@@ -22,7 +22,7 @@ async def subscribed(db: Database, target: str, count: int, concurrency: int | N
             rows.append(
                 {
                     "id": tx.ids.new(),
-                    "app_id": "default",
+                    "app_id": app_id,
                     "task_id": None,
                     "channel": "webhook",
                     "target": CHANNELS["webhook"].display(url),

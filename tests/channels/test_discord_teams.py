@@ -20,7 +20,7 @@ many = st.lists(HOSTILE, min_size=1, max_size=4)
 
 
 def embeds(*notices: Notice) -> list[dict[str, Any]]:
-    body = said(DISCORD.compose(notices, Target(DISCORD_URL), NOW))
+    body = said(DISCORD.compose(notices, Target(DISCORD_URL), NOW).request())
     assert body["allowed_mentions"] == {"parse": []}
     found: list[dict[str, Any]] = body["embeds"]
     return found
@@ -96,7 +96,7 @@ def test_what_is_no_json_from_discord_is_a_failure() -> None:
 
 
 def teams_card(*notices: Notice) -> dict[str, Any]:
-    (attachment,) = said(TEAMS.compose(notices, Target(TEAMS_URL), NOW))["attachments"]
+    (attachment,) = said(TEAMS.compose(notices, Target(TEAMS_URL), NOW).request())["attachments"]
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
     content: dict[str, Any] = attachment["content"]
     return content
@@ -122,7 +122,7 @@ def test_the_longest_tasks_fit_into_a_teams_message(letter: str, count: int) -> 
 
 
 def assert_teams_takes(notices: Sequence[Notice]) -> None:
-    request = TEAMS.compose(notices, Target(TEAMS_URL), NOW)
+    request = TEAMS.compose(notices, Target(TEAMS_URL), NOW).request()
     assert len(request.content) <= 21_000
     for block in said(request)["attachments"][0]["content"]["body"]:
         assert block["type"] == "RichTextBlock"

@@ -16,7 +16,7 @@ TARGET = Target(URL)
 
 
 def message(*notices: Notice) -> dict[str, Any]:
-    body: dict[str, Any] = said(SLACK.compose(notices, TARGET, NOW))
+    body: dict[str, Any] = said(SLACK.compose(notices, TARGET, NOW).request())
     return body
 
 
@@ -118,7 +118,7 @@ def test_a_digest_counts_and_links_each_video() -> None:
 
 
 def test_the_same_notices_make_the_same_bytes() -> None:
-    first, second = (SLACK.compose([notice()], TARGET, at) for at in (NOW, NOW + 86_400_000))
+    first, second = (SLACK.compose([notice()], TARGET, at).request() for at in (NOW, NOW + 86_400_000))
     assert first.content == second.content
 
 

@@ -3,7 +3,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.delivery import Failed, Outcome, Throttled, Told, Unreached
-from service.domain.turn import BREAKER_FAILURES, BURST_MS, Health, felt, mixed, spend, tokens, tokens_at
+from service.domain.turn import (
+    BREAKER_FAILURES,
+    BURST_MS,
+    IDLE_MS,
+    RELOOK_MS,
+    Health,
+    felt,
+    idle_after,
+    mixed,
+    spend,
+    tokens,
+    tokens_at,
+)
 
 NOW = 1_795_214_000_000
 NEARLY = BREAKER_FAILURES - 1
@@ -66,3 +78,15 @@ def test_when_it_says_that_there_is_a_token_there_is_one(rate: int, later_ms: in
 )
 def test_fresh_and_failed_ones_share_a_turn(fresh: str, again: str, most: int, taken: str) -> None:
     assert "".join(mixed(fresh, again, most)) == taken
+
+
+def test_a_quiet_lane_is_looked_into_less_and_less_and_closed_after_the_longest_transaction() -> None:
+    pauses = []
+    pause: int | None = 0
+    while (pause := idle_after(pause)) is not None:
+        pauses.append(pause)
+    assert pauses[0] == RELOOK_MS
+    assert pauses[-1] == IDLE_MS
+    assert len(pauses) < 12
+    for number, pause in enumerate(pauses[1:], start=1):
+        assert pause <= sum(pauses[:number]) + RELOOK_MS, "nobody waits longer than the time that has passed already"

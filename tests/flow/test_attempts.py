@@ -5,6 +5,8 @@ import pytest
 
 from service.egress import BlockedAddress, HungUp
 from service.flow import claim, deliver, settle
+from service.store import deliveries
+from service.store.database import Tx
 from tests.flow.couriers import answers, attempts, pass_time, queued, steady
 from tests.world import World
 
@@ -140,12 +142,38 @@ async def test_what_is_already_told_is_not_told_again_by_a_late_settlement(world
     world.silence(seconds=61)
     [parcel] = await claim.claim(world.parts, 10)
     assert parcel[0].fence > slow[0].fence
-    await settle.settle(world.parts, sent.settlement)
+    await settle.settle(world.parts, [sent.settlement])
     [row] = await world.deliveries()
     assert (row.state, row.attempts) == ("pending", 0), "whoever lost his lease settles nothing"
     again = await deliver.try_once(world.parts, world.addressees, parcel)
     assert again.settlement is not None
-    await settle.settle(world.parts, again.settlement)
+    await settle.settle(world.parts, [again.settlement])
     [row] = await world.deliveries()
     assert (row.state, row.attempts) == ("delivered", 1)
     assert len({said.id for said in world.said}) == 1
+
+
+async def test_an_attempt_in_the_air_is_recorded_although_its_subscription_was_disabled_meanwhile(world: World) -> None:
+    """It was skipped with everything else that was open; what became of the attempt is history all the same."""
+    await world.subscribe()
+    await queued(world, 2)
+    arrived, refused = ((due,) for due in world.parts.courier.take(10))
+    told = await deliver.try_once(world.parts, world.addressees, arrived)
+    world.on_notice["hook.test"] = answers(500)
+    failed = await deliver.try_once(world.parts, world.addressees, refused)
+    assert told.settlement is not None
+    assert failed.settlement is not None
+
+    def disable(tx: Tx) -> None:
+        subscription_id = arrived[0].subscription_id
+        assert deliveries.disable(tx, subscription_id, "somebody else saw a 410")
+        deliveries.skip_open(tx, subscription_id, 100)
+
+    await world.db.write(disable)
+    await settle.settle(world.parts, [told.settlement, failed.settlement])
+    rows = {row.id: row for row in await world.deliveries()}
+    assert (rows[arrived[0].id].state, rows[arrived[0].id].attempts) == ("delivered", 1)
+    assert (rows[refused[0].id].state, rows[refused[0].id].attempts, rows[refused[0].id].due_at) == ("skipped", 1, None)
+    assert [outcome for _, outcome, _ in await attempts(world)] == ["told", "failed"]
+    [lane] = await world.rows("SELECT due_at FROM lane")
+    assert lane.due_at is not None, "there may be more to set aside"

@@ -53,6 +53,25 @@ def test_a_full_lane_takes_no_more_and_does_not_count_against_the_others() -> No
     assert lanes.room(10) == 9
 
 
+def test_a_lane_that_falls_to_half_of_what_it_held_says_so_once_and_is_claimed_for_again() -> None:
+    lanes = Lanes(waiting_limit=8)
+    for number in range(8):
+        lanes.put(a_parcel(1, number))
+    lanes.put(a_parcel(2))
+    assert lanes.stocked() == [1]
+    lanes.next(), lanes.next()  # one of each
+    for _ in range(3):
+        lanes.low = False
+        lanes.done(1, worked=True, cap=1)
+        lanes.next()
+    assert lanes.low
+    assert lanes.stocked() == []
+    lanes.low = False
+    lanes.done(1, worked=True, cap=1)
+    lanes.next()
+    assert not lanes.low, "it was told, and nothing came since"
+
+
 def test_lanes_in_trouble_share_half_of_the_workers() -> None:
     workers = 8
     lanes = Lanes(workers)

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
+from sqlalchemy.util import await_only
 
 from service.flow import claim, place, reconcile
+from service.flow.announce import Happening, announce
 from service.store.database import Tx
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
 from service.store.tables import TABLES
 from tests.conftest import empty
+from tests.flow.couriers import due_next, pass_time, queued
 from tests.world import Engine, World
 
 pytestmark = pytest.mark.anyio
@@ -143,3 +146,33 @@ async def test_two_processes_ask_about_each_stale_task_once(postgres_engine: Eng
         asked = [r.polls for r in await one.rows("SELECT polls FROM task")]
         assert set(asked) <= {0, 1}
         assert sum(asked) > 0
+
+
+async def test_what_was_long_in_being_committed_waits_no_longer_than_that_again(postgres_engine: Engine) -> None:
+    """Its lane was about to be looked into when it was added, so that nobody touched the lane; and the look came first."""
+    async with World(postgres_engine) as world:
+        world.parts.courier.open = False
+        await world.subscribe()
+        await queued(world)
+        await world.deliver()
+        at = await due_next(world)
+        assert at is not None
+        world.now = at
+        begun, commit = asyncio.Event(), asyncio.Event()
+
+        def happen(tx: Tx) -> None:
+            announce(tx, world.parts, [Happening("default", "task.queued", "own", b'{"data":{}}')])
+            begun.set()
+            await_only(commit.wait())
+
+        late = asyncio.create_task(world.db.write(happen))
+        await begun.wait()
+        await pass_time(world, 0.4 / 3_600)
+        commit.set()
+        await late
+        at = await due_next(world)
+        assert at is not None
+        assert at - world.now <= 500
+        world.now = at
+        await world.deliver()
+        assert len(world.said) == 2

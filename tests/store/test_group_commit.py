@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
+from service.domain import crowd
 from service.domain.errors import Unavailable
 from service.store.database import Database, Tx
 from service.store.grouping import Group
@@ -213,3 +214,16 @@ async def test_a_transaction_of_its_own_commits_or_leaves_nothing(db: Database, 
     with pytest.raises(Refused):
         await db.write(half)
     assert await witness() == {"kept"}
+
+
+async def test_a_group_knows_when_a_newcomer_would_wait_too_long(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group([db.write], batch_limit=4)
+    callers = [asyncio.create_task(group.do(write_words, "p", f"word {i}")) for i in range(9)]
+    await asyncio.sleep(0)
+    assert not group.crowded
+    monkeypatch.setattr(crowd, "STUCK_S", -1.0)  # any waiting is too long
+    assert group.crowded
+    group.start()
+    await asyncio.gather(*callers)
+    assert not group.crowded, "nobody waits"
+    await group.stop()

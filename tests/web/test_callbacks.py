@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from service.domain import ids
+from service.domain import crowd, ids
 from service.domain.lifecycle import State
 from service.log import Lines
 from service.providers.registry import GATEWAYS
@@ -25,7 +25,7 @@ from service.web import callbacks
 from service.web.guard import Guard
 from service.web.site import site
 from service.wire import BODY_LIMIT
-from tests.world import ADMIN, SIGNING, World
+from tests.world import ADMIN, PRO, SIGNING, World
 
 pytestmark = pytest.mark.anyio
 
@@ -336,6 +336,30 @@ async def test_what_cannot_be_stored_is_not_acknowledged(world: World, monkeypat
     world.silence(seconds=61)
     await world.deliver()
     assert world.heard() == ["task.queued", "task.running"]
+
+
+async def test_while_others_wait_too_long_whoever_comes_is_told_at_once_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = await token_of(world)
+    body = running(world)
+    monkeypatch.setattr(crowd, "STUCK_S", -1.0)  # any waiting is too long
+    waiting: list[asyncio.Task[int]] = []
+    async with held(world):
+        while not world.db.crowded:
+            waiting.append(asyncio.create_task(world.post_callback(path, body)))
+            await asyncio.sleep(0)
+        callback = await world.http.post(path, content=body)
+        stranger = await world.http.post("/callbacks/ark/not-a-token", content=body)
+        order = await world.http.post(
+            "/v1/tasks", json={"model": PRO, "prompt": "a cat"}, headers={"Authorization": f"Bearer {ADMIN}"}
+        )
+        assert not any(task.done() for task in waiting), "and that before anybody else has an answer"
+    assert (callback.status_code, callback.headers["retry-after"]) == (503, "1")
+    assert stranger.status_code == 404, "whoever holds no token learns nothing of how we are"
+    assert (order.status_code, order.headers["retry-after"]) == (503, "1")
+    assert set(await asyncio.gather(*waiting)) == {200}, "who waited is served"
+    assert await world.post_callback(path, body) == 200
 
 
 async def test_a_bug_behind_the_door_acknowledges_nothing_and_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -190,7 +190,7 @@ def upgrade() -> None:
         "lane",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("due_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("idle", sa.Boolean(), nullable=False),
+        sa.Column("idle_ms", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("held_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("spent_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
