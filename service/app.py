@@ -29,11 +29,12 @@ from service.sandbox.app import ROOT as SANDBOX_ROOT
 from service.settings import Settings
 from service.signing import CallbackTokens, Seal, new_secret
 from service.store import apps, journal, migrate
+from service.store.apps import DEFAULT_APP
 from service.store.clock import Following
 from service.store.database import Database, inside_transaction
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
-from service.web.guard import DEFAULT_APP, Guard
+from service.web.guard import Guard
 from service.web.site import Front, site
 
 log = logging.getLogger("callsheet.app")
