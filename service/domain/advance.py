@@ -160,7 +160,8 @@ def _unconfirmed(task: Task, sub: Submission, now: int) -> Step:
         return Step(task, sub, Verdict.UNCONFIRMED)
     if task.state is State.LOST:  # named alone, because lists leave out what is old
         return Step(task._replace(news_at=now, poll_at=now, asks=ALONE_EVERY - 1), sub, Verdict.UNCONFIRMED)
-    claimed = task._replace(reason=UNCONFIRMED, updated_at=now, asks=0)
+    changed_at = task.updated_at if task.reason == UNCONFIRMED else now
+    claimed = task._replace(reason=UNCONFIRMED, updated_at=changed_at, asks=0)
     return Step(_due(claimed, now), sub, Verdict.UNCONFIRMED)
 
 

@@ -29,6 +29,7 @@ STORE_S = 4.0
 """For the commit: past it the provider has hung up, and its repetition finds us better."""
 
 HIDDEN = b"(token)"
+"""In place of our own token, wherever a body repeats it."""
 
 _JSON = [(b"content-type", b"application/json")]
 _ANSWERS: dict[int, bytes] = {

@@ -86,7 +86,7 @@ class Sender:
         self._bodies = {name: [d for body in bodies for d in (body, *damaged(body))] for name, bodies in recorded().items()}
         self._big = (b" " * BODY_LIMIT, b"[" * BODY_LIMIT), (b" " * (BODY_LIMIT + 1), b" " * (2 * BODY_LIMIT))
         self._right: list[tuple[str, str]] = []
-        self._wrong: list[str] = []
+        self.wrong: list[str] = []
 
     def aim(self, submissions: Sequence[tuple[int, bytes]]) -> None:
         """At these, by id, each with its own provider's name for it."""
@@ -97,14 +97,14 @@ class Sender:
         salted = TimestampSigner(SIGNING[0], salt=b"another", key_derivation="hmac", digest_method=sha256)
         names = sorted(GATEWAYS)
         self._right = [(name, f"/callbacks/{name}/{signer.mint(name, sub)}") for sub, _ in submissions for name in names]
-        self._wrong = []
+        self.wrong = []
         self._names = dict(submissions)
         for index, (name, path) in enumerate(self._right):
             sub = submissions[index // len(names)][0]
             token = path.rpartition("/")[2]
             at = self._dice.randrange(len(token))
             other = "1" if token[at] == "0" else "0"
-            self._wrong += [
+            self.wrong += [
                 f"/callbacks/{name}/{token[:at]}{other}{token[at + 1 :]}",
                 f"/callbacks/{names[(names.index(name) + 1) % len(names)]}/{token}",
                 *(f"/callbacks/{name}/{tokens.mint(name, sub)}" for tokens in (expired, early, rotated_out)),
@@ -121,7 +121,7 @@ class Sender:
         while True:
             draw = dice.random()
             if draw < 0.08:
-                yield Case(dice.choice(self._wrong), dice.choice(STRANGE[:4]), "whole", 404)
+                yield Case(dice.choice(self.wrong), dice.choice(STRANGE[:4]), "whole", 404)
                 continue
             name, path = dice.choice(self._right)
             if draw < 0.0805:

@@ -225,8 +225,8 @@ async def test_no_secret_that_was_used_is_left_anywhere_in_clear(busy: World, ea
     rows = await stored(busy)
     left += [hit for where, raw in rows for hit in left_in(where, raw)]
     assert left == []
-    assert {"receipt_body.body", "subscription.sealed", "app.sealed", "api_key.digest"} <= {where for where, _ in rows}
-    assert any(HIDDEN in raw for where, raw in rows if where == "receipt_body.body"), "a provider repeated its address"
+    assert {"receipt.body", "subscription.sealed", "app.sealed", "api_key.digest"} <= {where for where, _ in rows}
+    assert any(HIDDEN in raw for where, raw in rows if where == "receipt.body"), "a provider repeated its address"
 
 
 async def test_an_orders_own_callback_url_is_kept_sealed_and_shown_as_the_target_of_a_subscription_is(busy: World) -> None:
