@@ -30,6 +30,8 @@ class Desk:
     """None: by what the gateway calls back, and by what was learned."""
     caps: Caps | None = None
     """None: as the gateway's facts say."""
+    confirms: bool = False
+    """Endings that callbacks claim are not believed until the gateway was asked."""
     callbacks: Callbacks = field(init=False)
     terms: Terms = field(init=False)
 
@@ -37,7 +39,8 @@ class Desk:
         facts = self.gateway.facts
         object.__setattr__(self, "callbacks", callbacks(self.account))
         pace = self.pace or _PACES[self.callbacks]
-        object.__setattr__(self, "terms", Terms(pace, facts.submit_timeout_s, facts.video_lives_s, facts.scans))
+        terms = Terms(pace, facts.submit_timeout_s, facts.video_lives_s, facts.scans, self.confirms)
+        object.__setattr__(self, "terms", terms)
         if self.caps is None:
             object.__setattr__(self, "caps", Caps(facts.in_flight, facts.per_minute))
 

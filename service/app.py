@@ -29,11 +29,12 @@ from service.sandbox.app import ROOT as SANDBOX_ROOT
 from service.settings import Settings
 from service.signing import CallbackTokens, Seal, new_secret
 from service.store import apps, journal, migrate
+from service.store.apps import DEFAULT_APP
 from service.store.clock import Following
 from service.store.database import Database, inside_transaction
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
-from service.web.guard import DEFAULT_APP, Guard
+from service.web.guard import Guard
 from service.web.site import Front, site
 
 log = logging.getLogger("callsheet.app")
@@ -70,7 +71,8 @@ def accounts(settings: Settings) -> Accounts:
         facts = gateway.facts
         caps = Caps(a.in_flight or facts.in_flight, a.per_minute or facts.per_minute)
         pace = None if a.quiet_s is None else Pace(a.quiet_s, a.quiet_s, widen=1.3, cap_s=max(a.quiet_s, PATIENCE_CAP_S))
-        desks.append(Desk(Account(a.provider, a.name, base_url, a.api_key, callbacks, a.options), gateway, pace, caps))
+        account = Account(a.provider, a.name, base_url, a.api_key, callbacks, a.options)
+        desks.append(Desk(account, gateway, pace, caps, a.confirm_endings))
     if settings.sandboxed:
         base_url = f"{settings.own_url}{BASE_URLS['sandbox']}"
         desks.append(Desk(Account("sandbox", "default", base_url, "sandbox"), GATEWAYS["sandbox"], SANDBOX_PACE))

@@ -24,7 +24,18 @@ from service.domain.route import NAME
 
 PROVIDERS = ("ark", "byteplus", "agentsflare", "acedata", "yescale", "pixazo", "apiyi")
 NEEDS_BASE_URL = {"yescale"}
-ACCOUNT_KEYS = {"name", "api_key", "api_key_env", "base_url", "callbacks", "options", "in_flight", "per_minute", "quiet_s"}
+ACCOUNT_KEYS = {
+    "name",
+    "api_key",
+    "api_key_env",
+    "base_url",
+    "callbacks",
+    "options",
+    "in_flight",
+    "per_minute",
+    "quiet_s",
+    "confirm_endings",
+}
 """Of one account in the file, besides its provider; infra/callsheet.example.toml says what each means."""
 QUIET_S = (0.1, 86_400)
 """How soon silence of an account may be taken for abnormal: asking is bounded by the gateway's limits besides."""
@@ -105,6 +116,8 @@ class AccountSettings:
     """None: as the gateway's facts say."""
     quiet_s: float | None = None
     """None: by what the gateway calls back, and by what was learned."""
+    confirm_endings: bool = False
+    """An ending that a callback claims is not believed until the gateway was asked. Every gateway here can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,10 +456,15 @@ def _account(env: Mapping[str, str], where: str, provider: str, raw: Mapping[str
     quiet_s = raw.get("quiet_s")
     if quiet_s is not None and (type(quiet_s) not in (int, float) or not QUIET_S[0] <= quiet_s <= QUIET_S[1]):
         faults.append(Fault(f"{where}.quiet_s", f"has to be a number of seconds from {QUIET_S[0]} to {QUIET_S[1]}"))
+    confirms = raw.get("confirm_endings", False)
+    if type(confirms) is not bool:
+        faults.append(Fault(f"{where}.confirm_endings", "has to be true or false"))
     name = raw.get("name", "default")
     if not isinstance(name, str) or NAME.fullmatch(name) is None:
         faults.append(Fault(f"{where}.name", "has to be 1 to 64 of a-z, 0-9, - and _, and to begin with a letter or a digit"))
-    return AccountSettings(provider, str(name), key, base_url, callbacks, options, **caps, quiet_s=quiet_s)
+    return AccountSettings(
+        provider, str(name), key, base_url, callbacks, options, **caps, quiet_s=quiet_s, confirm_endings=confirms is True
+    )
 
 
 def _route(text: str, accounts: Sequence[AccountSettings], faults: list[Fault]) -> list[str]:

@@ -57,7 +57,9 @@ def test_the_files_that_a_page_leads_to_are_there() -> None:
     assert [path for path in followed if not (ROOT / "service" / path).exists()] == []
 
 
-@pytest.mark.parametrize("path", ["README.md", "CHANGELOG.md", "service/README.md", "service/providers/README.md"])
+@pytest.mark.parametrize(
+    "path", ["README.md", "CHANGELOG.md", "service/README.md", "service/providers/README.md", "infra/SECURITY.md"]
+)
 def test_no_page_names_a_path_of_some_machine(path: str) -> None:
     assert re.findall(r"(?<![\w.~])/(?:work|tmp|home|root|Users|opt|mnt)\b", (ROOT / path).read_text()) == []
 

@@ -128,6 +128,8 @@ class World:
         self.said: list[Said] = []
         self.on_notice: dict[str, list[Answer]] = defaultdict(list)
         """By host of the subscriber: what it answers next; then 204."""
+        self.signing, self.encryption = list(SIGNING), list(ENCRYPTION)
+        """Keys of the process; others from its next start on."""
         self.account = Account("ark", "default", ARK, "a-provider-key-nobody-may-see", **account)
         self.desks = list(desks) or [Desk(self.account, GATEWAYS["ark"], caps=Caps())]
 
@@ -144,8 +146,8 @@ class World:
             clock=clock,
             random=self.random.random,
             transport=httpx.MockTransport(self._wire),
-            tokens=CallbackTokens(SIGNING, clock),
-            seal=Seal(ENCRYPTION),
+            tokens=CallbackTokens(self.signing, clock),
+            seal=Seal(self.encryption),
             accounts=Accounts(self.desks),
             catalog=Catalog.default(),
             channels=CHANNELS,

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=First.of("list"), rich_markup_mode=None)
     app.add_typer(group, name="keys", help="API keys of an app (--app; the default one otherwise).")
     verb(group, "list")(listed)
-    for act in (create, revoke, fernet):
+    for act in (create, revoke, reencrypt, fernet):
         verb(group)(act)
     verb(group, "forget-app")(forget_app)
     verb(app)(providers)
@@ -54,6 +54,17 @@ def forget_app(ask: Ask, out: Out, name: Annotated[str, typer.Argument(metavar="
     Refused while one of them has not ended. Its keys and subscriptions stay.
     """
     job = ask.post(f"/v1/apps/{name}/forget")
+    out.show(job, tables.pairs(job))
+
+
+def reencrypt(ask: Ask, out: Out) -> None:
+    """Seal all that is kept encrypted with the newest key: then an older one can be taken away.
+
+    \b
+    callsheet keys reencrypt && callsheet jobs JOB     # done: remove the old key and restart
+    """
+    job = ask.post("/v1/keys/reencrypt")
+    out.note(f"{job['id']} is under way; `callsheet jobs {job['id']}` shows how far it is")
     out.show(job, tables.pairs(job))
 
 

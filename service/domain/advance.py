@@ -45,12 +45,21 @@ from service.domain.task import Outcome, Submission, Task
 
 ALONE_EVERY = 4
 """Every fourth question about a silent task names it alone, should the provider's list be what is broken."""
+UNCONFIRMED = "unconfirmed_ending"
+"""Reason of a task that a callback claims to have ended, while the provider has not been heard about it."""
+CONFIRM_ASKS = 4
+"""Questions at short notice about such a claim; answers may lag behind callbacks. Then it is asked as any silent task."""
 
 
 def step(task: Task, submission: Submission | None, news: News, source: Source, now: int, terms: Terms, jitter: float) -> Step:
     made = _judged(task, submission, news, source, now, terms, jitter)
     if _doubted(task, source, now):
-        return replace(made, task=_due(made.task, now))
+        due = _due(made.task, now)
+        if task.reason == UNCONFIRMED and due.state not in SETTLED:
+            due = due._replace(reason=UNCONFIRMED)
+        return replace(made, task=due)
+    if made.task.state is State.LOST and source is Source.POLL and made.task.poll_at is not None:
+        return replace(made, task=_still_lost(made.task, news, now, jitter))
     return made
 
 
@@ -58,7 +67,7 @@ def _doubted(task: Task, source: Source, now: int) -> bool:
     """Somebody wants the task asked about at once (a callback that nobody could read), and has not been served yet: an answer
     that was under way before, or an older word, does not settle that. A claim would have moved the timestamp forward."""
     wanted = task.remote_id is not None and task.poll_at is not None and task.poll_at <= now
-    return wanted and (source is Source.POLL or (source is Source.CALLBACK and task.asks > 0))
+    return wanted and (source is Source.POLL or (source in (Source.CALLBACK, Source.SUBMIT) and task.asks > 0))
 
 
 def _judged(
@@ -129,18 +138,39 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
         return replace(_no_news(task, sub, source, now, terms, jitter), alert=alert)
     verdict = judge(task.state, report.state)
     match verdict:
+        case Verdict.ADVANCE if terms.confirms and source is Source.CALLBACK and report.state in ENDINGS:
+            return _unconfirmed(task, sub, now)
         case Verdict.ADVANCE:
             return _move(task, sub, report.state, now, terms, jitter, report=report, error=report.error)
         case Verdict.CONFLICT:
             return contradiction.told_once(
                 task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}"
             )
-        case Verdict.DUPLICATE | Verdict.LATE:
+        case _:  # duplicate or late
             task = task._replace(missing=0, missing_at=None)  # it knows the task after all
             if source is Source.POLL:
                 return replace(_no_news(task, sub, source, now, terms, jitter), verdict=verdict)
             at = _armed_at(task, task.state, now, terms, jitter)
             return Step(task._replace(news_at=now, asks=0, poll_at=at), sub, verdict)
+
+
+def _unconfirmed(task: Task, sub: Submission, now: int) -> Step:
+    """Whoever holds the token may have said so, and that need not be the provider: it is asked at once."""
+    if sub.remote_id is None:  # nothing to ask about yet; whatever finds out where it is finds out the rest
+        return Step(task, sub, Verdict.UNCONFIRMED)
+    if task.state is State.LOST:  # named alone, because lists leave out what is old
+        return Step(task._replace(news_at=now, poll_at=now, asks=ALONE_EVERY - 1), sub, Verdict.UNCONFIRMED)
+    changed_at = task.updated_at if task.reason == UNCONFIRMED else now
+    claimed = task._replace(reason=UNCONFIRMED, updated_at=changed_at, asks=0)
+    return Step(_due(claimed, now), sub, Verdict.UNCONFIRMED)
+
+
+def _still_lost(task: Task, news: News, now: int, jitter: float) -> Task:
+    """Asked about because a callback claimed its ending, and no ending came. A provider that cannot be heard is asked again
+    for a day; what it does say ends the matter."""
+    unheard = isinstance(news, NoAnswer | Busy | Refused | Unreadable)
+    again = unheard and now < task.news_at + DAY_MS
+    return task._replace(poll_at=now + jittered(ASK_AGAIN_MS, jitter) if again else None)
 
 
 def _move(
@@ -228,6 +258,10 @@ def _no_news(task: Task, sub: Submission, source: Source, now: int, terms: Terms
     if sub.outcome is Outcome.UNKNOWN:  # a look into the list that could not be had
         return Step(task._replace(poll_at=now + jittered(ASK_AGAIN_MS, jitter)), sub, None)
     task = task._replace(asks=task.asks + 1)
+    if task.reason == UNCONFIRMED and task.asks <= CONFIRM_ASKS:
+        return Step(task._replace(poll_at=now + jittered(ASK_AGAIN_MS, jitter)), sub, None)
+    if task.reason == UNCONFIRMED:
+        task = task._replace(reason=None, asks=1, updated_at=now)
     return Step(task._replace(poll_at=ask_at(terms.pace, task.state, task.news_at, task.asks, now, jitter)), sub, None)
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from service.domain.advance import UNCONFIRMED
 from service.domain.lifecycle import State
 from service.domain.patience import give_up_at
 from service.domain.placement import UNRESOLVED
@@ -104,8 +105,15 @@ def _waiting(task: Task, queue: Queue | None, now: int) -> Explanation:
     )
 
 
+def _unconfirmed(task: Task) -> Explanation:
+    why = f"A callback says it has ended, and {task.provider} is not taken at that word (confirm_endings): anybody may have said it."
+    return Explanation(f"{task.state}.unconfirmed", why, f"{task.provider} is asked, and its answer counts.", task.poll_at)
+
+
 def _being_placed(task: Task, sub: Submission, habits: Habits) -> Explanation:
     provider = sub.provider
+    if task.reason == UNCONFIRMED:
+        return _unconfirmed(task)
     if sub.outcome is Outcome.SENDING:
         why = f"It is on its way to {provider}, whose answer has not come yet."
         overdue = "If no answer comes the order is treated as possibly placed and looked for; it is never sent twice."
@@ -129,6 +137,8 @@ def _open(task: Task, habits: Habits, now: int) -> Explanation:
     if not habits.configured:
         gone = "Its account is not configured any more, so nobody can be asked; a callback may still come. It is given up then."
         return Explanation(f"{task.state}.orphaned", why, gone, end_at)
+    if task.reason == UNCONFIRMED:
+        return _unconfirmed(task)
     if task.missing > 0:
         why += f" But it said {task.missing} times that it does not know the task."
         return Explanation(
@@ -157,6 +167,9 @@ def _ended(task: Task) -> Explanation:
             return Explanation("succeeded", "The video is ready.", "Nothing. Fetch the video before its address expires.")
         case State.LOST:
             why = f"Nobody knows how it ended ({task.reason}): asking makes no sense any more."
+            if task.poll_at is not None:
+                why = f"Nobody knows how it ended ({task.reason}); a callback now says it has, and {task.provider} is asked."
+                return Explanation("lost.unconfirmed", why, "Its answer counts.", task.poll_at)
             return Explanation("lost", why, "Nothing is asked; a late callback would still end it.")
         case State.CANCELLED:
             return Explanation("cancelled", str(error.get("message") or "It was cancelled."), "Nothing.")

@@ -24,6 +24,9 @@ class Verdict(StrEnum):
     DUPLICATE = "duplicate"
     LATE = "late"
     CONFLICT = "conflict"
+    UNCONFIRMED = "unconfirmed"
+    """An ending that only a callback claims, of an account whose endings are confirmed. No cell of the table: it is asked
+    about first, and the answer is what is judged."""
 
 
 ENDINGS = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED})

@@ -66,6 +66,8 @@ class Terms:
     submit_timeout_s: float = 60
     video_lives_s: int = 86_400
     scans: bool = False
+    confirms: bool = False
+    """An ending that a callback claims is not believed until the provider was asked."""
 
 
 def jittered(pause_ms: float, jitter: float, share: float = 0.2) -> int:

@@ -50,7 +50,7 @@ async def forget_app(parts: Parts, app_id: str) -> Any:
     return await parts.db.read(lambda sql: jobs.by_id(sql, app_id, job_id))
 
 
-def batch(tx: Tx, job: Any) -> None:
+def batch(tx: Tx, _: Parts, job: Any) -> None:
     found = forgetting.next_tasks(tx, job.app_id, job.place, job.last, BATCH)
     tasks.lock(tx, found, [])
     forgetting.forget(tx, found)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from service.accounts import Desk
 from service.domain import asking
 from service.domain.asking import Pair, Plan
-from service.domain.lifecycle import ENDINGS
+from service.domain.lifecycle import ENDINGS, SETTLED
 from service.domain.news import GaveUp, News, Source, Unfound, Unlisted
 from service.domain.patience import give_up_at
 from service.domain.report import BatchOutcome, Busy, NoAnswer, Refused, Report, Unknown
@@ -192,6 +192,7 @@ async def _bring(parts: Parts, pair: Pair, news: News, source: Source) -> None:
         source is Source.POLL
         and sub.remote_id is not None
         and not ended
+        and task.state not in SETTLED  # a lost one, asked because a callback claims that it has ended
         and parts.clock() >= give_up_at(sub.sent_at, task.deadline_at)
     ):
         news = GaveUp("silent_past_deadline")

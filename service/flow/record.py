@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from service.domain import ids
-from service.domain.advance import step
+from service.domain.advance import UNCONFIRMED, step
 from service.domain.due import Due
 from service.domain.forgetting import FORGOTTEN
 from service.domain.instant import rfc3339
@@ -101,7 +101,9 @@ def _count(parts: Parts, arrival: Arrival, recorded: Recorded) -> None:
         told = Callbacks.NONE if desk is None else desk.callbacks
         expected = told is Callbacks.EVERY or (told is Callbacks.ENDINGS and after.state in ENDINGS)
         at = arrival.news.updated_at if isinstance(arrival.news, Report) else None
-        ledger.moved(task, after, arrival.source, at, expected)
+        # An ending that had to be confirmed was brought by its callback: none was missed.
+        brought_by = Source.CALLBACK if task.reason == UNCONFIRMED else arrival.source
+        ledger.moved(task, after, brought_by, at, expected)
 
 
 def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Recorded]:

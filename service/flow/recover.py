@@ -35,7 +35,7 @@ async def start(parts: Parts, app_id: str, subscription_id: int, since: int) -> 
     return await parts.db.read(lambda sql: jobs.by_id(sql, app_id, job_id))
 
 
-def batch(tx: Tx, job: Any) -> None:
+def batch(tx: Tx, _: Parts, job: Any) -> None:
     sub = deliveries.subscription(tx.sql, job.app_id, job.subscription_id)
     if sub is None or sub.status not in ("active", "paused"):
         jobs.stop(tx, job.id, f"the subscription is {'gone' if sub is None else sub.status}")

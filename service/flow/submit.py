@@ -6,7 +6,7 @@ durable. What waits is started, and everything is sent, by `flow/place.py`.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -82,8 +82,10 @@ def check(parts: Parts, order: Order) -> Checked:
 
 async def place_order(parts: Parts, app_id: str, order: Order, key: str | None = None) -> Placed:
     checked = check(parts, order)
-    body = orjson.dumps(order.as_dict(), option=orjson.OPT_SORT_KEYS)
-    item = NewOrder(app_id, checked, body, orjson.dumps(shown(order)).decode(), key, hashlib.sha256(body).digest())
+    digest = hashlib.sha256(orjson.dumps(order.as_dict(), option=orjson.OPT_SORT_KEYS)).digest()
+    # Its own callback_url is an address with secrets in it like any subscriber's: kept sealed, and shown without them.
+    body = orjson.dumps(replace(order, callback_url=None).as_dict(), option=orjson.OPT_SORT_KEYS)
+    item = NewOrder(app_id, checked, body, orjson.dumps(shown(_for_people(parts, order))).decode(), key, digest)
     placed: Placed = await parts.db.group(add_orders, parts, item)
     if placed.task is None:
         raise KeyReused("the task of this Idempotency-Key is not kept any more; use a new key for a new order")
@@ -94,6 +96,11 @@ async def place_order(parts: Parts, app_id: str, order: Order, key: str | None =
     elif not placed.replayed:
         parts.submitter.bell.ring()
     return placed
+
+
+def _for_people(parts: Parts, order: Order) -> Order:
+    url = order.callback_url
+    return order if url is None else replace(order, callback_url=parts.channels["webhook"].display(url))
 
 
 def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:

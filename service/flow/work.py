@@ -3,12 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from service.flow import forget, recover
+from service.flow import forget, recover, reencrypt
 from service.parts import Parts
 from service.store import jobs
 from service.store.database import Tx
 
-BATCHES: Mapping[str, Callable[[Tx, Any], None]] = {recover.KIND: recover.batch, forget.KIND: forget.batch}
+BATCHES: Mapping[str, Callable[[Tx, Parts, Any], None]] = {
+    recover.KIND: recover.batch,
+    forget.KIND: forget.batch,
+    reencrypt.KIND: reencrypt.batch,
+}
 
 
 async def step(parts: Parts) -> bool:
@@ -18,7 +22,7 @@ async def step(parts: Parts) -> bool:
         job = jobs.take(tx)
         if job is None:
             return False
-        BATCHES[job.kind](tx, job)
+        BATCHES[job.kind](tx, parts, job)
         return True
 
     worked = await parts.db.write(act)

@@ -9,6 +9,9 @@ from service.store.database import Tx
 from service.store.rows import insert, insert_new
 from service.store.tables import TABLES
 
+DEFAULT_APP = "default"
+"""Always there: the operator's own."""
+
 _app, _key, _pulse, _identity = (TABLES[name] for name in ("app", "api_key", "pulse", "identity"))
 
 

@@ -59,6 +59,7 @@ def forget(tx: Tx, task_ids: Sequence[int]) -> None:
         "reason": FORGOTTEN,
         "result": None,
         "updated_at": tx.now,
+        "poll_at": None,  # a lost task may be asked about once more; nothing that is said of this one counts now
     }
     tx.sql.execute(update(_task).where(_task.c.id == bindparam("_id")).values(erased), bones)
     for table in (_order, _label):

@@ -231,7 +231,7 @@ class Receipt(SQLModel, table=True):
     provider: str = Field(sa_type=String)
     source: str = Field(sa_type=String)
     verdict: str = Field(sa_type=String)
-    """advance, duplicate, late, conflict; unreadable; unknown_status; or what a question came to."""
+    """advance, duplicate, late, conflict, unconfirmed; unreadable; unknown_status; or what a question came to."""
     word: str | None = _words(null=True)
     at: int = _big()
     body: bytes | None = _bytes(null=True)

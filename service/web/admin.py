@@ -128,6 +128,7 @@ async def providers(call: Call) -> Response:
                 "provider": desk.account.provider,
                 "account": desk.account.name,
                 "callbacks": str(desk.callbacks),
+                "confirms_endings": desk.confirms,
                 "cancels": facts.cancels,
                 "batch": facts.batch,
                 "caps": {"in_flight": desk.caps.in_flight, "per_minute": desk.caps.per_minute} if desk.caps else None,

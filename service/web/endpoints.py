@@ -59,6 +59,10 @@ class Endpoint:
     """More than fits into the summary."""
     headers: tuple[tuple[str, str], ...] = ()
     """(name, meaning) of request headers that it understands."""
+    also: tuple[tuple[int, type[BaseModel] | None, str], ...] = ()
+    """(status, shape, meaning) of other good answers."""
+    streams: str | None = None
+    """What it sends instead of a page when `Accept` asks for an event stream."""
     adapter: TypeAdapter[Any] | None = field(default=None, compare=False)
 
 

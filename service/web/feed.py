@@ -59,9 +59,7 @@ ENDPOINTS = (
         None,
         Page,
         ListOut,
-        headers=(
-            ("Accept", "text/event-stream: a live stream instead, from now on; `events=task.*` chooses, `cursor` goes back"),
-            ("Last-Event-ID", "of a stream that broke off: it goes on after that event"),
-        ),
+        headers=(("Last-Event-ID", "of a stream that broke off: it goes on after that event"),),
+        streams="server-sent events from now on; `events=task.*` chooses, `cursor` goes back",
     ),
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from service.domain.errors import NotFound
 from service.parts import Parts
 from service.store import apps
+from service.store.apps import DEFAULT_APP
 
 SCOPES = ("submit", "read", "manage", "admin")
 KNOWN_MS = 10_000
@@ -17,7 +18,6 @@ KNOWN_LIMIT = 10_000
 KEY_LIMIT = 200
 """Characters: ours have 44, and an operator may choose a longer one."""
 PREFIX = "csk_"
-DEFAULT_APP = "default"
 
 
 @dataclass(frozen=True, slots=True)

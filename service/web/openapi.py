@@ -21,13 +21,14 @@ _FAILURES = {
     "404": "No such thing",
     "422": "Not valid",
 }
-_MORE = {"409": "Not as things stand", "413": "Too large", "503": "Come again"}
+_MORE = {"409": "Not as things stand", "503": "Come again"}
+_OF_BODIES = {"408": "The body did not arrive in time", "413": "Too large"}
 
 
 def document(endpoints: Sequence[Endpoint], public_url: str) -> dict[str, Any]:
     models: set[type[BaseModel]] = {Problem, NoticeOut, Nothing}
     for e in endpoints:
-        models |= {m for m in (e.body, e.answer) if m is not None}
+        models |= {m for m in (e.body, e.answer, *(also for _, also, _ in e.also)) if m is not None}
     refs, schema = models_json_schema([(m, "validation") for m in sorted(models, key=lambda m: m.__name__)], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for e in endpoints:
@@ -58,8 +59,7 @@ def _operation(e: Endpoint, refs: Any) -> dict[str, Any]:
         "operationId": re.sub(r"\W+", "_", f"{e.method.lower()}{e.path}").strip("_"),
         "description": " ".join(filter(None, (f"Needs the scope `{e.scope}`.", e.about))),
         "parameters": [*_path_parameters(e), *_query_parameters(e), *_header_parameters(e)],
-        "responses": {str(e.status): _success(e, refs)}
-        | {code: {"description": what, **_PROBLEM} for code, what in (_FAILURES | _MORE).items()},
+        "responses": _good(e, refs) | {code: {"description": what, **_PROBLEM} for code, what in _bad(e).items()},
     }
     if e.body is not None:
         schema = refs[e.body, "validation"]
@@ -67,10 +67,18 @@ def _operation(e: Endpoint, refs: Any) -> dict[str, Any]:
     return operation
 
 
-def _success(e: Endpoint, refs: Any) -> dict[str, Any]:
-    if e.answer is None:
-        return {"description": "Done"}
-    return {"description": "Done", "content": {"application/json": {"schema": refs[e.answer, "validation"]}}}
+def _good(e: Endpoint, refs: Any) -> dict[str, Any]:
+    answers: dict[str, Any] = {}
+    for status, shape, what in ((e.status, e.answer, "Done"), *e.also):
+        content = {} if shape is None else {"application/json": {"schema": refs[shape, "validation"]}}
+        if status == e.status and e.streams is not None:
+            content["text/event-stream"] = {"schema": {"type": "string", "description": e.streams}}
+        answers[str(status)] = {"description": what} | ({"content": content} if content else {})
+    return answers
+
+
+def _bad(e: Endpoint) -> dict[str, str]:
+    return _FAILURES | _MORE | (_OF_BODIES if e.body is not None else {})
 
 
 def _path_parameters(e: Endpoint) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Long work over HTTP: recover what was not told, forget what was personal; and the public keys that verify notices."""
+"""Long work over HTTP: recover what was not told, forget what was personal, re-encrypt what is sealed; and the public keys
+that verify notices."""
 
 from typing import Any
 
@@ -11,14 +12,14 @@ from service.domain import ids
 from service.domain.errors import BadOrder, Fault, NotFound
 from service.domain.instant import maybe, rfc3339
 from service.domain.task import view
-from service.flow import forget, recover, subscribe
+from service.flow import forget, recover, reencrypt, subscribe
 from service.flow.record import fragment
 from service.parts import Parts
 from service.signing import jwks
 from service.store import deliveries, jobs
+from service.store.apps import DEFAULT_APP
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
-from service.web.guard import DEFAULT_APP
 from service.web.shapes import Anything, ListOut, NoQuery, Nothing, Page, RecoverIn, TaskOut
 from service.web.tasks import instant
 
@@ -82,6 +83,11 @@ async def forget_app(call: Call) -> Response:
     return answers.json(job_shown(await forget.forget_app(call.parts, call.path["id"])), 202)
 
 
+async def start_reencryption(call: Call) -> Response:
+    row = await reencrypt.start(call.parts)
+    return answers.json(job_shown(row), 202, {"Location": f"{call.parts.public_url}/v1/jobs/{ids.encode(ids.JOB, row.id)}"})
+
+
 def _subscription(call: Call) -> int:
     return answers.id_of(ids.SUBSCRIPTION, call.path["id"], "subscription")
 
@@ -116,6 +122,16 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/jobs/{id}", "read", "How far it is", job, None, NoQuery, Anything),
     Endpoint(
         "POST", "/v1/tasks/{id}/forget", "manage", "Erase its personal content for good", forget_task, Nothing, answer=TaskOut
+    ),
+    Endpoint(
+        "POST",
+        "/v1/keys/reencrypt",
+        "admin",
+        "Seal everything that is kept encrypted with the newest key: a job of the app `default`",
+        start_reencryption,
+        Nothing,
+        answer=Anything,
+        status=202,
     ),
     Endpoint(
         "POST", "/v1/apps/{id}/forget", "admin", "Erase that of all its tasks", forget_app, Nothing, answer=Anything, status=202

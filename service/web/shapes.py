@@ -232,7 +232,10 @@ class TaskOut(BaseModel):
     id: str
     object: Literal["task"]
     state: Literal["created", "queued", "running", "succeeded", "failed", "cancelled", "expired", "lost"]
-    reason: str | None
+    reason: str | None = Field(
+        description="why it is where it is, e.g. `provider_busy`; `unconfirmed_ending`: a callback says it has ended, and its "
+        "provider is asked before that counts; `/explain` says it in words"
+    )
     sequence: int
     model: str
     provider: str | None
@@ -251,6 +254,16 @@ class TaskOut(BaseModel):
     started_at: str | None
     ended_at: str | None
     url: str
+
+
+class DryRunOut(BaseModel):
+    """What would become of an order. Nothing was placed."""
+
+    object: Literal["dry_run"]
+    valid: Literal[True]
+    provider: str
+    estimate: dict[str, Any]
+    warnings: list[str]
 
 
 class NoticeOut(BaseModel):

@@ -24,6 +24,7 @@ from service.web import answers
 from service.web.endpoints import Call, Endpoint, prefer_wait_s
 from service.web.shapes import (
     Anything,
+    DryRunOut,
     ListOut,
     NoQuery,
     Nothing,
@@ -265,6 +266,7 @@ ENDPOINTS = (
         201,
         ORDER_LIMIT,
         headers=(("Idempotency-Key", "same key and body within 7 days: the same task"), _WAIT),
+        also=((200, DryRunOut, "With `dry_run`: what would become of it"),),
     ),
     Endpoint("GET", "/v1/tasks", "read", "List tasks, newest first", listed, None, TaskPage, ListOut, free_query="metadata."),
     Endpoint(
@@ -276,7 +278,8 @@ ENDPOINTS = (
         None,
         NoQuery,
         TaskOut,
-        headers=(_WAIT,),
+        headers=(_WAIT, ("If-None-Match", "an `ETag` that is known: 304 while it stands")),
+        also=((304, None, "It is as it was"),),
     ),
     Endpoint(
         "GET", "/v1/tasks/{id}/explain", "read", "Why it is where it is, and what happens next", explained, answer=Anything

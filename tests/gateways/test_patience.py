@@ -1,4 +1,4 @@
-"""An operator's own patience with one account: `quiet_s` in its table of the TOML file."""
+"""An operator's own word about one account, in its table of the TOML file: patience (`quiet_s`), trust (`confirm_endings`)."""
 
 from pathlib import Path
 
@@ -41,3 +41,16 @@ def test_a_senseless_patience_is_named(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, f"quiet_s = {value}")
     assert [fault.field for fault in caught.value.faults] == ["CALLSHEET_CONFIG accounts[0].quiet_s"]
+
+
+def test_endings_are_confirmed_only_where_an_operator_says_so(tmp_path: Path) -> None:
+    assert accounts(load(tmp_path, "confirm_endings = true")).terms("apiyi", "default").confirms
+    for lines in ([], ["confirm_endings = false"]):
+        assert not accounts(load(tmp_path, *lines)).terms("apiyi", "default").confirms
+
+
+@pytest.mark.parametrize("value", ["1", '"yes"', "[]"])
+def test_what_is_neither_true_nor_false_is_named(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"confirm_endings = {value}")
+    assert [fault.field for fault in caught.value.faults] == ["CALLSHEET_CONFIG accounts[0].confirm_endings"]
