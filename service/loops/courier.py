@@ -21,6 +21,8 @@ HOLD = 1_000
 """Parcels in lanes beyond which nothing more is claimed."""
 
 
+CLAIMS_S = 0.05
+"""Between two claims while work is handed over: one for each callback would cost more than its delivery."""
 UNSETTLED = 1_000
 """Attempts that wait to be settled, beyond which nobody starts another: what is not settled is sent again after a crash."""
 TOGETHER = 256
@@ -37,6 +39,8 @@ class Courier:
         self._working = 0
         self._tried: deque[tuple[Parcel, deliver.Tried]] = deque()
         self._any, self._room = asyncio.Event(), asyncio.Event()
+        self._claimed_at = 0.0
+        self._ring: asyncio.TimerHandle | None = None
         self._more = False
         """The last claim left something behind, for want of room."""
 
@@ -62,18 +66,43 @@ class Courier:
 
     async def round(self) -> bool:
         tray = self._parts.courier
-        left = self._put([(due,) for due in tray.take(HOLD)])
-        stocked = self._lanes.stocked()
-        room = self._lanes.room(HOLD)
-        claimed = await claim.claim(self._parts, room, stocked, STOCK) if room > 0 else []
-        left += self._put(claimed)
-        many = sum(map(len, claimed))
-        self._more = room <= 0 or bool(stocked) or many >= min(STOCK, claim.CLAIM)
+        handed = tray.take(HOLD)
+        left = self._put([(due,) for due in handed])
+        many = 0
+        if not handed or self._claim_is_due():
+            many = await self._claim(left)
         tray.full = frozenset(self._lanes.full())
         tray.under_way = self._lanes.waiting + self._lanes.in_flight
         if left:
             await self.give_back(left)
         return len(tray) > 0 or many >= claim.CLAIM
+
+    async def _claim(self, left: list[Due]) -> int:
+        """How many; what has no place is left."""
+        self._claimed_at = asyncio.get_running_loop().time()
+        if self._ring is not None:
+            self._ring.cancel()
+            self._ring = None
+        stocked = self._lanes.stocked()
+        room = self._lanes.room(HOLD)
+        claimed = await claim.claim(self._parts, room, stocked, STOCK) if room > 0 else []
+        left += self._put(claimed)
+        many = sum(map(len, claimed))
+        self._more = room <= 0 or bool(stocked) or many >= STOCK
+        return many
+
+    def _claim_is_due(self) -> bool:
+        """What is handed over needs no claim. Whatever else is due now waits a moment, and then the bell is rung for it."""
+        wait_s = self._claimed_at + CLAIMS_S - asyncio.get_running_loop().time()
+        if self._more or wait_s <= 0:
+            return True
+        if self._ring is None:
+            self._ring = asyncio.get_running_loop().call_later(wait_s, self._rung)
+        return False
+
+    def _rung(self) -> None:
+        self._ring = None
+        self._parts.courier.bell.set()
 
     def _put(self, parcels: Sequence[Parcel]) -> list[Due]:
         """What has no place."""

@@ -16,7 +16,7 @@ from tests.bench.harness import Figure, Wanted, run, say
 from tests.bench.listener import ask, listener
 from tests.bench.load import post
 from tests.bench.seed import callbacks, seed
-from tests.bench.servers import free_port, server
+from tests.bench.servers import cpu_s, free_port, server
 from tests.bench.subscribed import subscribed
 
 MARKS: dict[int, tuple[float | None, float | None]] = {50: (None, None), 200: (8.0, None), 1_000: (10.0, 4.0)}
@@ -76,25 +76,29 @@ async def called(port: int, requests: Sequence[bytes], rate: int) -> list[float]
 async def measure(wanted: Wanted, engine: str) -> list[Figure]:
     seconds, turns = wanted.pick(SECONDS, 2), wanted.runs + 1
     taken: dict[int, list[list[float]]] = {rate: [[], [], []] for rate in MARKS}
+    cpu_us: dict[int, list[float]] = {rate: [] for rate in MARKS}
     with ground.database_url(engine) as url, listener() as subscriber:
         async with ground.opened(url) as db:
             await subscribed(db, f"http://127.0.0.1:{subscriber}/", 1, CONCURRENCY)
             seeded = iter(await seed(db, sum(MARKS) * seconds * turns, ground.clock_ms()))
         port, tokens = free_port(), ground.tokens()
         env = ground.KEYS | {"CALLSHEET_DATABASE_URL": url, "PORT": str(port), "BENCH_LOOPS": "1"}
-        with server("tests.bench.apps:product", port, env):
+        with server("tests.bench.apps:product", port, env) as product:
             for turn in range(turns):
                 for rate, runs in taken.items():
                     some = [next(seeded) for _ in range(rate * seconds)]
+                    cpu = cpu_s(product.pid)
                     due = await called(port, [post(*one) for one in callbacks(tokens, some, "running")], rate)
                     arrived = await arrivals(subscriber, len(some))
+                    spent_us = (cpu_s(product.pid) - cpu) / len(some) * 1e6
                     latencies = sorted(1000 * (arrived[s.remote_id] - at) for s, at in zip(some, due, strict=True))
                     figures = [latencies[int(len(latencies) * share)] for share in (0.5, 0.95, 0.99)]
                     if turn:  # the first warms up
                         for run_, figure in zip(runs, figures, strict=True):
                             run_.append(figure)
-                        p50, p95, p99 = figures
-                        say(f"latency, {engine}, {rate}/s: p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms")
+                        cpu_us[rate].append(spent_us)
+                        shown = "p50 {:.1f}, p95 {:.1f}, p99 {:.1f} ms".format(*figures)
+                        say(f"latency, {engine}, {rate}/s: {shown}, {spent_us:.0f} µs CPU each")
     return [
         Figure(
             f"callback to subscriber at {rate:,}/s, p99",
@@ -103,7 +107,7 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
             lower_is_better=True,
             unit="ms",
             engine=engine,
-            rates={"ms p50": p50s, "ms p95": p95s},
+            rates={"ms p50": p50s, "ms p95": p95s, "µs CPU": cpu_us[rate]},
         )
         for rate, (p50s, p95s, p99s) in taken.items()
     ]

@@ -307,11 +307,13 @@ async def test_two_processes_tell_everything_once_while_more_is_happening(engine
             for _ in range(25):
                 await queued(world, 2)
 
-        async def tell(world: World) -> None:
-            for _ in range(40):
-                await deliver.deliver_due(world.parts, world.addressees)
+        happening = asyncio.gather(happen(one), happen(other))
 
-        await asyncio.gather(happen(one), tell(one), happen(other), tell(other))
+        async def tell(world: World) -> None:
+            while not happening.done():
+                await deliver.deliver_due(world.parts, world.addressees, 10)
+
+        await asyncio.gather(happening, tell(one), tell(other))
         for world in (one, other):
             world.silence(seconds=2)
         while await one.deliver() + await other.deliver():
