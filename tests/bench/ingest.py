@@ -50,7 +50,8 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
                     runs.append(rate)
                 say(
                     f"ingest, {engine}: {got.rate:,.0f}/s of {noop.rate:,.0f}/s, naive {naive.rate:,.0f}/s,"
-                    f" p99 {got.percentile_ms(0.99):.1f} ms, {spent_us:.0f} µs CPU each; two processes {both:,.0f}/s"
+                    f" p99 {got.percentile_ms(0.99):.1f} ms, {spent_us:.0f} µs CPU each"
+                    + (f"; two processes {both:,.0f}/s" if both else "")
                 )
     rates = {"callbacks/s": seen["stored"], "no-op/s": seen["bare"], "µs CPU": seen["µs"]}
     figures = [

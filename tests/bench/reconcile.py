@@ -13,12 +13,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from service.domain.admission import Caps
-from service.domain.lifecycle import State
 from service.store import stale, waiting
 from service.store.database import Database, Tx
 from tests.bench.ground import clock_ms, database_url, opened
 from tests.bench.harness import Figure, Wanted, run, say
-from tests.bench.seed import seed
+from tests.bench.seed import history, seed
 from tests.world import Engine, World
 
 STALE = 1_000
@@ -93,7 +92,7 @@ async def main(wanted: Wanted) -> Sequence[Figure]:
             at = clock_ms() - 3_600_000
             for ended in (many, FEW):
                 db = await stack.enter_async_context(opened(stack.enter_context(database_url(engine))))
-                await seed(db, ended, at - 7_200_000, state=State.SUCCEEDED)
+                await history(db, ended, at - 7_200_000)
                 await seed(db, STALE, at, poll_at=at)
                 sides.append(db)
             gc.collect()

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import orjson
+from sqlalchemy import BigInteger, literal, select
 
 from service.domain.ids import EPOCH_MS, Ids
 from service.domain.lifecycle import SETTLED, State
@@ -12,8 +14,11 @@ from service.domain.task import Outcome, Submission, Task
 from service.signing import CallbackTokens
 from service.store import tasks
 from service.store.database import Database, Tx
+from service.store.tables import TABLES
 
 CHUNK = 5_000
+FIRST = 20_000
+"""Tasks of a history that are made one by one."""
 ORDER = orjson.dumps(
     {"model": "seedance-1-0-pro-250528", "prompt": "a paper boat sets out on a rainy street", "duration": 5}
 ).decode()
@@ -101,6 +106,31 @@ async def seed(db: Database, count: int, at: int, poll_at: int | None = None, st
         many = min(CHUNK, count - start)
         await db.write(partial(chunk, many=many))
     return made
+
+
+async def history(db: Database, count: int, at: int) -> None:
+    """So many tasks that ended long ago. A million of them one by one would take minutes, so that the first few are copied
+    by the database itself, doubled again and again under names of their own."""
+    doublings = 0
+    while count > FIRST and count % 2 == 0:
+        count, doublings = count // 2, doublings + 1
+    seeded = await seed(db, count, at, state=State.SUCCEEDED)
+    span = max(s.submission_id for s in seeded) - min(s.task_id for s in seeded) + 1
+    for doubling in range(doublings):
+        await db.write(partial(_copied, shift=span << doubling))
+
+
+def _copied(tx: Tx, shift: int) -> None:
+    for table in (TABLES["task"], TABLES["submission"]):
+        columns: list[Any] = []
+        for column in table.c:
+            if column.name in ("id", "task_id", "submission_id"):
+                columns.append(column + literal(shift, BigInteger))
+            elif column.name == "remote_id":
+                columns.append(column + f"-{shift}")
+            else:
+                columns.append(column)
+        tx.sql.execute(table.insert().from_select([column.name for column in table.c], select(*columns)))
 
 
 def callbacks(tokens: CallbackTokens, seeded: Sequence[Seeded], status: str) -> list[tuple[str, bytes]]:
