@@ -1,12 +1,19 @@
 """A database that was put back to an older state, or moved to another server, goes on, and pays nothing twice."""
 
+import asyncio
+import json
+import subprocess
+
 import pytest
 
 from service.domain import ids
 from service.domain.placement import HELD
-from service.store import restored
+from service.store import migrate, restored
 from service.store.postgres import Postgres
-from tests.world import World
+from tests.cli.running import callsheet, environment
+from tests.postgres import Server, server
+from tests.process.harness import KEYS
+from tests.world import Engine, World
 
 pytestmark = pytest.mark.anyio
 
@@ -60,3 +67,37 @@ async def test_a_reader_of_the_feed_goes_on_where_it_was_on_another_server(world
     await world.callback("succeeded")
     whole = (await world.api("GET", "/v1/events")).json()
     assert [each["type"] for each in whole["data"]] == ["task.queued", "task.running", "task.succeeded"]
+
+
+def run(server: Server, tool: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [server.bin / tool, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd="/", **server.run_as
+    )
+    assert done.returncode == 0, done.stderr
+
+
+async def test_a_dump_that_is_loaded_on_another_server_goes_on_there() -> None:
+    """By the commands of infra/OPERATING.md."""
+    with server() as old, server() as new:
+        await migrate.to_head_postgres(old.url)
+        async with World(Engine(old.url)) as world:
+            running = await world.submit("it runs")
+            world.parts.submitter.open = False
+            await world.order("it waited")
+            await world.db.write(lambda tx: tx.sql.exec_driver_sql(f"UPDATE event SET xact = xact + {MANY}"))
+            await world.crash()
+            at = (await world.api("GET", "/v1/events")).json()["next"]
+            jobs = world.jobs
+        dump = str(old.home / "dump")
+        run(old, "pg_dump", "--format=custom", f"--file={dump}", old.url)
+        run(old, "pg_restore", "--clean", "--if-exists", "--exit-on-error", f"--dbname={new.url}", dump)
+        given = environment(new.url, **KEYS)
+        held = await asyncio.to_thread(callsheet, given, "restore", "--json")
+        assert (held.returncode, json.loads(held.stdout)) == (0, {"object": "restore", "held": 1}), held.stderr
+        async with World(Engine(new.url)) as world:
+            world.jobs = jobs
+            await world.send()
+            assert world.creates == 0
+            assert await world.callback("running", world.job(running)) == 200
+            news = (await world.api("GET", f"/v1/events?cursor={at}")).json()["data"]
+            assert [each["type"] for each in news] == ["task.running"]
