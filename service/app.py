@@ -28,7 +28,7 @@ from service.sandbox import BASE_URLS, SandboxSettings, create_sandbox
 from service.sandbox.app import ROOT as SANDBOX_ROOT
 from service.settings import Settings
 from service.signing import CallbackTokens, Seal, new_secret
-from service.store import apps, journal, migrate
+from service.store import apps, journal, migrate, restored
 from service.store.apps import DEFAULT_APP
 from service.store.clock import Following
 from service.store.database import Database, inside_transaction
@@ -99,11 +99,13 @@ def make_parts(settings: Settings, db: Database) -> Parts:
 
 
 async def prepare(parts: Parts) -> None:
-    """What has to be in the database before anything happens: its own name, the default app, names above all that were given."""
+    """What has to be in the database before anything happens: its own name, the default app, names and places above all that
+    were given."""
     await parts.db.write(lambda tx: apps.ensure_identity(tx, secrets.token_hex(8)))
     sealed = parts.seal.seal(new_secret().encode())
     row = {"id": DEFAULT_APP, "label": "", "weight": 1, "sealed": sealed}
     await parts.db.write(lambda tx: apps.ensure_app(tx, row | {"created_at": tx.now}))
+    await parts.db.write(restored.go_on)
     parts.db.ids.raise_floor(await parts.db.read(journal.last_id))
 
 

@@ -4,6 +4,7 @@ are called: the tables alone take longer to import than a whole request of the o
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Default: PORT
 
 
 def register(app: typer.Typer) -> None:
-    for act in (serve, work, migrate, settings, doctor, sandbox):
+    for act in (serve, work, migrate, backup, restore, settings, doctor, sandbox):
         verb(app)(act)
 
 
@@ -65,6 +66,38 @@ def migrate(
     line = f"{before or 'nothing'} → {head}: {verdict}"
     out.show(document, [line])
     return int(check and before != head)
+
+
+def backup(out: Out, file: Annotated[Path, typer.Argument(metavar="FILE", help="Must not be there yet.")]) -> None:
+    """Copy an embedded database while the service runs, as of one moment, and check the copy.
+
+    \b
+    callsheet backup backups/monday.db
+    """
+    from service.cli.keeping import back_up
+
+    size = back_up(load(os.environ, make_keys=False), file)
+    note = "The keys are not in it, and nothing in it can be used without them: keep them elsewhere."
+    out.show({"object": "backup", "file": str(file), "bytes": size}, [f"{file}: {size:,} bytes, checked.", note])
+
+
+def restore(
+    out: Out,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="SQLite: made by `callsheet backup`.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Even where a database is.")] = False,
+) -> None:
+    """Put a backup back while nothing runs. On PostgreSQL: what is left to do after pg_restore, without a file.
+
+    Orders that waited in it are held, since they may have been placed and paid after it was made.
+
+    \b
+    callsheet restore backups/monday.db --replace
+    """
+    from service.cli.keeping import put_back
+
+    held = put_back(load(os.environ, make_keys=False), file, replace)
+    note = f"{held} waiting orders are held: look at the providers, then cancel them or let them expire." if held else ""
+    out.show({"object": "restore", "held": held}, ["The database is in place.", *([note] if note else [])])
 
 
 def settings(out: Out) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from service.domain.advance import UNCONFIRMED
 from service.domain.lifecycle import State
 from service.domain.patience import give_up_at
-from service.domain.placement import UNRESOLVED
+from service.domain.placement import HELD, UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
 
 
@@ -81,6 +81,10 @@ def _waiting(task: Task, queue: Queue | None, now: int) -> Explanation:
         None: "No provider has it yet, and nothing has been paid.",
     }.get(task.reason, f"The account tried last refused it for a reason of its own ({task.reason}); nothing was placed.")
     place_at = task.place_at or now
+    if task.reason == HELD:
+        why = "The database was put back to an older state, in which it waited. Nobody knows here whether it was placed since."
+        look = "An operator has to look at the providers. It is not placed by itself; it can be cancelled, and expires then."
+        return Explanation("created.held", why, look, place_at)
     if place_at > now:
         return Explanation("created.backing_off", after, "It is tried again then. It can be cancelled for free.", place_at)
     candidates = queue.candidates if queue is not None else ()

@@ -14,6 +14,8 @@ from service.domain.task import Outcome, Submission, Task
 OPEN = (Outcome.SENDING, Outcome.UNKNOWN)
 UNRESOLVED = "unknown_outcome_unresolved"
 """Reason of a task that only its late callback or an operator can explain."""
+HELD = "held_after_restore"
+"""It waited to be placed in a backup that was put back: it may have been placed after that backup was made."""
 
 NotPlaced = Rejected | Again | NotSent | Busy | Unknown | NeverHappened
 

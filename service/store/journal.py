@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text, tuple_
+from sqlalchemy import Connection, Row, func, select, tuple_
 
 from service.store.bulk import Insert
 from service.store.database import Tx
-from service.store.rows import insert_new
+from service.store.rows import OLDEST_OPEN, insert_new
 from service.store.tables import TABLES
 
 _receipt, _event, _word = (TABLES[n] for n in ("receipt", "event", "seen_word"))
@@ -65,7 +65,7 @@ def feed(sql: Connection, app_id: str | None, after: tuple[int, int], limit: int
         query = query.where(_event.c.app_id == app_id)
     if sql.dialect.name == "postgresql":
         query = query.where(tuple_(_event.c.xact, _event.c.id) > tuple_(xact, event_id))
-        query = query.where(text("event.xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+        query = query.where(OLDEST_OPEN)
     else:
         # Every xact is 0 there, and only an equality lets the index go on with the id.
         query = query.where(_event.c.xact == xact, _event.c.id > event_id)
@@ -76,7 +76,7 @@ def feed_end(sql: Connection) -> tuple[int, int]:
     """The place after everything that a reader could have seen."""
     query = select(_event.c.xact, _event.c.id)
     if sql.dialect.name == "postgresql":
-        query = query.where(text("event.xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+        query = query.where(OLDEST_OPEN)
         query = query.order_by(_event.c.xact.desc())
     row = sql.execute(query.order_by(_event.c.id.desc()).limit(1)).first()
     return (0, 0) if row is None else (row.xact, row.id)

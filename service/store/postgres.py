@@ -147,8 +147,11 @@ class Postgres:
 @asynccontextmanager
 async def _turn(share: asyncio.Semaphore) -> AsyncIterator[None]:
     """Not longer than for a free connection."""
-    async with asyncio.timeout(POOL_S):
-        await share.acquire()
+    if share.locked():
+        async with asyncio.timeout(POOL_S):
+            await share.acquire()
+    else:
+        await share.acquire()  # at once: a timer for nothing costs more
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Column, ColumnElement, String, Table, bindparam, func, select
+from sqlalchemy import BigInteger, Column, ColumnElement, String, Table, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -46,10 +46,15 @@ def insert(tx: Tx, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 _INSERTS: dict[tuple[str, tuple[str, ...]], Statement] = {}
 
 
+ERA = "coalesce((SELECT base FROM era), 0)"
+OLDEST_OPEN = text(f"event.xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint + {ERA}")
+"""PostgreSQL: events that no transaction still open can step in front of."""
+
+
 def current_xact(tx: Tx) -> int:
     if not tx.postgres:
         return 0
-    return int(tx.sql.exec_driver_sql("SELECT pg_current_xact_id()::text::bigint").scalar_one())
+    return int(tx.sql.exec_driver_sql(f"SELECT pg_current_xact_id()::text::bigint + {ERA}").scalar_one())
 
 
 TASK_FIELDS = Task._fields

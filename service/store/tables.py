@@ -519,6 +519,14 @@ class Job(SQLModel, table=True):
     ended_at: int | None = _big(null=True)
 
 
+class Era(SQLModel, table=True):
+    """What is added to PostgreSQL's numbers of transactions, which begin anew on another server: places in the feed go on
+    growing when the data moves. No row: nothing."""
+
+    id: int = _key()
+    base: int = _big()
+
+
 class Pulse(SQLModel, table=True):
     """Proof that the database takes writes, for `/readyz`; one row per process name."""
 

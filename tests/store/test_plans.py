@@ -118,7 +118,7 @@ HOT: dict[str, tuple[str, Callable[[Tx, Ground], Any]]] = {
     "the last job": ("job_by_subscription", lambda tx, g: jobs.latest_of(tx.sql, g.subscription_id)),
     "jobs of an app": ("job_by_app", lambda tx, g: jobs.page(tx.sql, "default", None, 50)),
     # the feed
-    "the feed of an app": ("event_by_app", lambda tx, g: journal.feed(tx.sql, "default", g.at, 200)),
+    "the feed of an app": ("event_by_app", lambda tx, g: journal.feed(tx.sql, "default", (0, 0), 200)),
     "recovery": ("delivery_by_subscription", lambda tx, g: deliveries.recover(tx, g.subscription_id, 0, 1 << 62, 500)),
 }
 ONLY_ON_POSTGRES: dict[str, tuple[str, Callable[[Tx, Ground], Any]]] = {

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from service.domain import ids
+from service.store import journal
 from service.store.postgres import Postgres
 from service.web import hub, tasks
 from tests.conftest import empty
@@ -68,3 +70,26 @@ async def test_an_order_taken_by_a_process_without_loops_wakes_one_that_has_them
     assert await web.callback("running", list(worker.jobs.values())[-1]) == 200
     await worker.parts.courier.bell.wait()
     assert await worker.deliver() == 1
+
+
+async def test_what_an_older_transaction_hides_is_heard_soon_after_its_end(
+    two: tuple[World, World], postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "SOON_S", 1.0)
+    world, _ = two
+    reads: list[int] = []
+    feed = journal.feed
+    monkeypatch.setattr(journal, "feed", lambda *given: reads.append(1) or feed(*given))
+    await world.submit()
+    async with serving(world) as server:
+        ear = await server.ear()
+        older = await asyncpg.connect(postgres_url)
+        transaction = older.transaction()
+        await transaction.start()
+        await older.fetchval("SELECT pg_current_xact_id()")
+        seen = len(reads)
+        assert await world.callback("running") == 200
+        await until(lambda: len(reads) > seen)  # nothing of it can be seen yet, and nobody will ring again
+        await transaction.commit()
+        assert (await ear.event()).type == "task.running"
+        await older.close()

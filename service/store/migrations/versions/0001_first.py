@@ -118,6 +118,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('abandoned', 'skipped')"),
     )
     op.create_table(
+        "era",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("base", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "event",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("xact", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
