@@ -20,8 +20,8 @@ PAGE = (INFRA / "OPERATING.md").read_text()
 UNITS = sorted((INFRA / "systemd").glob("*.service"))
 KNOWN = {v.name.replace("<NAME>", p.upper()) for v in VARIABLES for p in PROVIDERS}
 VERBS = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback} | {g.name for g in app.registered_groups}
-ELSEWHERE = {"infra/SECURITY.md", "infra/callsheet.env"}
-"""Looked after by others, or made by the operator."""
+ELSEWHERE = {"infra/callsheet.env"}
+"""Made by the operator."""
 
 
 def settings_of(text: str) -> set[str]:
