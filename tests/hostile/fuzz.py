@@ -126,7 +126,6 @@ async def _aim(world: World, sender: Sender) -> None:
     for i, task in enumerate(tasks):
         if state := (None, "running", "succeeded", "failed")[i % 4]:
             await world.callback(state, world.job(task))
-    world.jobs.clear()
     world.parts.courier.take(100_000)
     sender.aim([(task.submission_id or 0, (task.remote_id or "").encode()) for task in tasks])
 
