@@ -138,6 +138,8 @@ class World:
         self.dice = random.Random(f"world {story.seed}")
         self.history = History(told=[] if tell else None)
         self.jump_ms = 0
+        self.latest = START_MS
+        """The clock never stood higher."""
         self.disk = Disk()
         self.providers = {f"{name}.test": Provider(name) for name in PROVIDERS}
         self.plans = {order.number: order for order in story.orders}
@@ -164,7 +166,9 @@ class World:
         return self.loop.time()
 
     def clock(self) -> int:
-        return START_MS + int(self.loop.time() * 1000 + 0.5) + self.jump_ms
+        now = START_MS + int(self.loop.time() * 1000 + 0.5) + self.jump_ms
+        self.latest = max(self.latest, now)
+        return now
 
     def later(self, pause_s: float, act: Callable[..., None], *args: Any) -> None:
         self.loop.call_later(max(0.0, pause_s), act, *args, context=in_process(0))
@@ -439,7 +443,7 @@ class World:
     def _at_subscriber(self, request: httpx.Request, answer: "asyncio.Future[wire.Reply]", kind: str) -> None:
         host = request.url.host
         status = _ANSWERS.get(kind, 204)
-        name = HOSTS.get(host, "own")
+        name = HOSTS.get(host) or f"own {self.plans[int(request.url.path[1:])].app}"
         told = host != "hooks.slack.com"
         if told:
             self._hear(name, request, status)
@@ -534,7 +538,8 @@ class World:
 
     # --- the whole life ---
 
-    def live(self) -> History:
+    def live(self, check: "Callable[[World], None] | None" = None) -> History:
+        """From the first order to rest; then the checker looks, before the last process stops."""
         service = logging.getLogger("callsheet")
         errors = _Errors(self.history.bugs)
         before = service.level, service.propagate
@@ -544,6 +549,8 @@ class World:
         try:
             asyncio.set_event_loop(self.loop)
             self.loop.run_until_complete(self._live())
+            if check is not None:
+                check(self)
             if self.process is not None and self.process.alive:
                 self.loop.run_until_complete(self.process.run(self.process.stop()))
                 self.process.die()
@@ -572,7 +579,7 @@ class World:
 
     async def _furnish(self) -> None:
         """Two apps, and who wants to know."""
-        _, other = await self.api("POST", "/v1/apps", {"id": "other"})
+        await self.api("POST", "/v1/apps", {"id": "other"})
         wishes: list[tuple[str, str, dict[str, Any]]] = [
             ("all", "default", {"channel": "webhook", "target": "https://hook-all.test/", "events": ["*"]}),
             (
@@ -590,12 +597,14 @@ class World:
             ("slack", "default", {"channel": "slack", "target": SLACK}),
         ]
         for name, app, wish in wishes:
+            if name not in self.story.subscribers:
+                continue
             _, made = await self.api("POST", "/v1/subscriptions", wish, app)
             self.subscriptions[name] = made["id"]
             self.secrets[name] = made.get("secret", "")
         assert self.process is not None
-        [sealed] = self.process.store.raw.execute("SELECT sealed FROM app WHERE id = 'default'").fetchone()
-        self.secrets["own"] = self.process.parts.seal.open(sealed).decode()
+        for app, sealed in self.process.store.raw.execute("SELECT id, sealed FROM app"):
+            self.secrets[f"own {app}"] = self.process.parts.seal.open(sealed).decode()
 
     def at_rest(self) -> bool:
         if self.coming or self.process is None or not self.process.alive:

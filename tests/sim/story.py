@@ -100,6 +100,8 @@ class Story:
     """Of events and tasks; short, and the janitor has something to do before the end."""
     in_flight: int | None
     """Cap of each account: orders wait for a place."""
+    subscribers: Sequence[str]
+    """Those of `SUBSCRIBERS` that there are."""
 
     @property
     def calm(self) -> bool:
@@ -116,9 +118,15 @@ class Story:
         return replace(self, orders=tuple(o for o in self.orders if o.number not in numbers), faults=kept)
 
 
-def draw(seed: int, order_count: int = 100) -> Story:
+def draw(seed: int, order_count: int | None = None) -> Story:
+    """Every third world is small and fine: everything has its own instant. In the others crowds move together, so that many
+    share a commit, and a lifetime costs a tenth."""
     dice = random.Random(f"story {seed}")
-    span_s = dice.choice((60.0, 600.0, 3_600.0))
+    fine = dice.random() < 0.33
+    order_count = order_count or (24 if fine else 400)
+    span_s = dice.choice((60.0, 600.0, 3_600.0) if fine else (60.0, 300.0))
+    grain_s = dice.choice((0.001, 0.25, 1.0) if fine else (15.0, 30.0, 60.0))
+    subscribers = tuple(name for name in SUBSCRIBERS if dice.random() < (0.75 if fine else 0.4)) or ("all",)
     orders = tuple(_order(dice, number, span_s) for number in range(1, order_count + 1))
     calm = dice.random() < 0.1
     faults: list[Fault] = []
@@ -132,18 +140,19 @@ def draw(seed: int, order_count: int = 100) -> Story:
             faults.append(Fault(dice.choice(PROVIDER_FAULTS), _at(dice, end_s), dice.choice(PROVIDERS), _long(dice)))
         for _ in range(dice.choice((0, 1, 3))):
             size = LONG if dice.random() < 0.1 else _long(dice)
-            faults.append(Fault(dice.choice(SUBSCRIBER_FAULTS), _at(dice, end_s), dice.choice(SUBSCRIBERS), size))
-        for _ in range(dice.choice((0, 1, 4))):
+            faults.append(Fault(dice.choice(SUBSCRIBER_FAULTS), _at(dice, end_s), dice.choice(subscribers), size))
+        for _ in range(dice.choice((0, 2, 6))):
             faults.append(Fault(dice.choice(PROCESS_FAULTS), _at(dice, end_s), "", round(20 * dice.random(), 1)))
         for _ in range(dice.choice((0, 0, 1))):
-            faults.append(Fault(dice.choice(API_FAULTS), _at(dice, end_s), dice.choice(SUBSCRIBERS), _long(dice)))
+            faults.append(Fault(dice.choice(API_FAULTS), _at(dice, end_s), dice.choice(subscribers), _long(dice)))
     return Story(
         seed=seed,
-        grain_s=dice.choice((0.001, 0.25, 1.0, 5.0)),
+        grain_s=grain_s,
         orders=orders,
         faults=tuple(faults),
         keep_days=dice.choice((1, 90, 90)),
-        in_flight=dice.choice((None, None, 8, max(1, order_count // 4))),
+        in_flight=dice.choice((None, None, None, order_count // 2, max(1, order_count // 4))),
+        subscribers=subscribers,
     )
 
 
@@ -152,10 +161,10 @@ def _order(dice: random.Random, number: int, span_s: float) -> OrderPlan:
         number=number,
         at=_at(dice, span_s),
         app=dice.choice(("default", "default", "default", "other")),
-        provider=dice.choice((None, None, *PROVIDERS)),
+        provider=dice.choice((None,) * 6 + ("ark",) * 3 + ("byteplus",) * 3 + ("agentsflare",)),
         ending=dice.choice(("succeeded",) * 7 + ("failed", "failed", "expired")),
         queue_s=round(dice.expovariate(1 / 20) + 0.5, 1),
-        run_s=round(min(dice.expovariate(1 / 60), 200) + 1, 1),
+        run_s=round(min(dice.expovariate(1 / 50), 150) + 1, 1),
         own_url=dice.random() < 0.05,
         flex=dice.random() < 0.05,
     )
