@@ -37,6 +37,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.idle: Callable[[float | None], float | None] | None = None
         """Called when nothing is ready, with the time of the next timer: an earlier time at which to be asked again, or None."""
         self._tasks: dict[int, list[asyncio.Task[Any]]] = {}
+        self._dead: set[int] = set()
         super().__init__(selector)
         self.set_task_factory(self._made)
 
@@ -53,6 +54,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if upcoming is None:
             raise RuntimeError("everybody waits for somebody else: nothing will ever happen again")
         self._now = max(self._now, upcoming)
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        handle = super().call_soon(callback, *args, context=context)
+        if self._dead and context is not None and context.get(PROCESS, 0) in self._dead:
+            handle.cancel()  # an answer that came too late for whoever waited for it
+        return handle
 
     def _run_once(self) -> None:
         self.steps += 1
@@ -73,6 +80,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def kill(self, number: int) -> None:
         """Nothing of this process runs any more, not even what it would do on its way out."""
+        self._dead.add(number)
         tasks = [task for task in self._tasks.pop(number, ()) if not task.done()]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
