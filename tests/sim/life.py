@@ -559,6 +559,8 @@ class World:
             service.level, service.propagate = before
             asyncio.set_event_loop(None)
             self.loop.close()
+            if self.process is not None:
+                self.process.store.engine.dispose()
         return self.history
 
     async def _live(self) -> None:
