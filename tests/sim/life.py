@@ -220,7 +220,7 @@ class World:
                 self.disk,
                 Keep(tasks=self.story.keep_days, events=self.story.keep_days, receipts=self.story.keep_days),
                 old,
-                whole_site=True,
+                self.story.grain_s,
             )
             if old is None:
                 TEMPLATE.backup(self.process.store.raw)

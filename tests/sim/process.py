@@ -5,10 +5,10 @@ their intervals would have. That is the same work in far fewer wake-ups.
 """
 
 import asyncio
+import math
 import random
 import sqlite3
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,7 +28,6 @@ from service.parts import Parts
 from service.signing import CallbackTokens, Seal
 from service.store.database import Tx, inside_transaction
 from service.store.sqlite import SQLite
-from service.web.callbacks import CallbackDoor
 from service.web.guard import Guard
 from service.web.site import site
 from tests.sim.loop import VirtualLoop, in_process
@@ -118,12 +117,13 @@ class Bell:
     rung_s: float = -NEVER_S
     due: int | None = None
 
-    def rings_at(self, due: int | None, due_s: float) -> float | None:
+    def rings_at(self, due: int | None, due_s: float, grid_s: float) -> float | None:
         if due is None:
             return None
         if due != self.due:
             self.due, self.gap_s = due, self.interval_s
-        return max(due_s, self.rung_s + self.gap_s)
+        at = max(due_s, self.rung_s + self.gap_s)
+        return at if grid_s < 1 else math.ceil(at / grid_s) * grid_s
 
     def ring(self, now_s: float) -> None:
         self.rung_s, self.gap_s = now_s, min(self.gap_s * 2, STUCK_LIMIT_S)
@@ -140,6 +140,8 @@ class Process:
     loops: Loops | None = None
     doors: Any = None
     """The ASGI application."""
+    grid_s: float = 0.0
+    """A process that is slow to look: at multiples of this, so that much is found at once."""
     alive: bool = True
     talking: dict[asyncio.Future[Any], None] = field(default_factory=dict)
     bells: list[Bell] = field(default_factory=list)
@@ -205,7 +207,7 @@ class Process:
         now_s, now = self.loop.time(), self.clock()
         upcoming: float | None = None
         for bell, due in zip(self.bells, self._due, strict=True):
-            at = bell.rings_at(due, now_s + ((due or 0) - now) / 1000)
+            at = bell.rings_at(due, now_s + ((due or 0) - now) / 1000, self.grid_s)
             if at is None:
                 continue
             if at <= now_s:
@@ -264,7 +266,7 @@ def begin(
     disk: Disk,
     keep: Keep,
     old: Store | None,
-    whole_site: bool,
+    grid_s: float,
 ) -> Process:
     dice = random.Random(f"process {number} of {seed}")
     store = Store(Ids(clock, dice.random), clock, disk, old)
@@ -281,20 +283,15 @@ def begin(
         public_url="https://callsheet.test",
         keep=keep,
     )
-    process = Process(number, loop, clock, store, parts)
+    process = Process(number, loop, clock, store, parts, grid_s=grid_s)
 
     async def ready() -> dict[str, str]:
         return {}
 
-    process.doors = site(parts, Guard(parts, ADMIN), ready) if whole_site else CallbackDoor(parts)
+    process.doors = site(parts, Guard(parts, ADMIN), ready)
     return process
 
 
 def unsent() -> str | None:
     """Why nothing may leave now."""
     return inside_transaction()
-
-
-def quietly(handle: asyncio.Future[Any]) -> None:
-    with suppress(BaseException):
-        handle.exception()

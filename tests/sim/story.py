@@ -126,12 +126,12 @@ def draw(seed: int, order_count: int | None = None) -> Story:
     order_count = order_count or (24 if fine else 400)
     span_s = dice.choice((60.0, 600.0, 3_600.0) if fine else (60.0, 300.0))
     grain_s = dice.choice((0.001, 0.25, 1.0) if fine else (15.0, 30.0, 60.0))
-    subscribers = tuple(name for name in SUBSCRIBERS if dice.random() < (0.75 if fine else 0.4)) or ("all",)
+    subscribers = tuple(dice.sample(SUBSCRIBERS, dice.choice((2, 3, 4) if fine else (1, 1, 2))))
     orders = tuple(_order(dice, number, span_s) for number in range(1, order_count + 1))
     calm = dice.random() < 0.1
     faults: list[Fault] = []
     if not calm:
-        trouble = dice.choice((0.1, 0.3, 0.6))
+        trouble = dice.choice((0.1, 0.3, 0.6) if fine else (0.03, 0.1, 0.25))
         for order in orders:
             if dice.random() < trouble:
                 faults.append(Fault(dice.choice(ORDER_FAULTS), 0.0, order.number, round(dice.choice((1, 30, 400)) * dice.random(), 1)))
