@@ -96,7 +96,7 @@ def shortest(story: Story, broken: set[str], budget_s: float = SHRINK_S) -> Stor
     def breaks(candidate: Story) -> bool:
         return bool(broken & {breach.invariant for breach in live(candidate).breaches})
 
-    for what in ("faults", "orders"):
+    for what in ("orders", "faults", "orders"):  # without an order its faults go, too, and what is left is quick
         size = max(1, len(getattr(story, what)) // 2)
         while time.monotonic() < end:
             place = 0
