@@ -260,7 +260,9 @@ def loose(found: Mapping[str, Sequence[Any]], view: View) -> Iterator[Breach]:
     """Rows without the row that they hang on, by what they are; and jobs that two tasks claim."""
     for app_id, key, task_id in found["keys"]:
         if not view.gone(task_id, view.keep.tasks):
-            yield Breach("I1", f"the order of key {key!r} of {app_id} was acknowledged, and is gone", (ids.encode(ids.TASK, task_id),))
+            yield Breach(
+                "I1", f"the order of key {key!r} of {app_id} was acknowledged, and is gone", (ids.encode(ids.TASK, task_id),)
+            )
     for prefix, what in ((ids.SUBMISSION, "submissions"), (ids.RECEIPT, "receipts"), (ids.EVENT, "events")):
         for row_id, task_id in found[what]:
             names = (ids.encode(prefix, row_id), ids.encode(ids.TASK, task_id))

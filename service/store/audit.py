@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Connection, Row, func, select
@@ -53,7 +54,8 @@ async def audit(read: Read, view: Callable[[], View], progress: Callable[[Audite
     ):
         after: int | None = -1
         while after is not None:
-            after = await read(lambda sql, at=after, p=page, j=judge, c=count: _page(sql, at, p, j, c, view(), done))
+            look = partial(_page, after=after, page=page, judge=judge, count=count, view=view(), done=done)
+            after = await read(look)
             progress(done)
     return done
 
@@ -76,7 +78,7 @@ def _page(
     return last
 
 
-def _after(sql: Connection, columns: Sequence[Any], key: Column[Any], after: int) -> tuple[int | None, list[Row[Any]]]:
+def _after(sql: Connection, columns: Iterable[Any], key: Column[Any], after: int) -> tuple[int | None, list[Row[Any]]]:
     rows = list(sql.execute(select(*columns).where(key > after).order_by(key).limit(PAGE)))
     return (rows[-1].id if len(rows) == PAGE else None), rows
 

@@ -18,7 +18,9 @@ SHOWN = 5
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.sim", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--lifetimes", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1, help="of the first world; the others count up from it")
     parser.add_argument("--jobs", type=int, default=1, help="processes")

@@ -67,7 +67,9 @@ def _acknowledged(world: World, view: View) -> Iterator[Breach]:
         if state is not None and acked.state is not None and judge(state, State(acked.state)) is Verdict.ADVANCE:
             name = (ids.encode(ids.SUBMISSION, acked.submission_id),)
             yield Breach("I1", f"a callback that said {acked.state} was acknowledged, and its task is {state}", name)
-    kept = Counter(dict(raw.execute("SELECT submission_id, count(*) FROM receipt WHERE source = 'callback' GROUP BY 1").fetchall()))
+    kept = Counter(
+        dict(raw.execute("SELECT submission_id, count(*) FROM receipt WHERE source = 'callback' GROUP BY 1").fetchall())
+    )
     for submission_id, count in Counter(acked.submission_id for acked in history.acked).items():
         if kept[submission_id] < min(count, RECEIPTS_KEPT) and not view.gone(submission_id, view.keep.receipts):
             name = (ids.encode(ids.SUBMISSION, submission_id),)

@@ -238,7 +238,9 @@ class World:
         marks = {"byteplus": dict([MARK_ORDERS])}
         return [
             Desk(
-                Account(name, "default", f"http://{name}.test/api/v3", "a-provider-key-nobody-may-see", None, marks.get(name, {})),
+                Account(
+                    name, "default", f"http://{name}.test/api/v3", "a-provider-key-nobody-may-see", None, marks.get(name, {})
+                ),
                 GATEWAYS[name],
                 caps=caps,
             )
@@ -289,7 +291,7 @@ class World:
                     self.history.bugs.append(f"one key made two tasks of order {plan.number}")
             if trouble.kind == "order cancelled":
                 await asyncio.sleep(trouble.size)
-                status, answer = await self.api("POST", f"/v1/tasks/{task['id']}/cancel", None, plan.app)
+                status, _ = await self.api("POST", f"/v1/tasks/{task['id']}/cancel", None, plan.app)
                 self.history.counts[f"order cancelled: {status}"] += 1
                 self.history.counts["order cancelled"] += 1
                 if status == 200:

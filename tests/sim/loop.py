@@ -88,7 +88,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 try:
                     task.get_coro().close()  # type: ignore[union-attr]
-                except BaseException:  # noqa: BLE001, S112, PERF203
+                except BaseException:
                     continue  # a `finally` that wanted to wait: a dead process waits for nothing
         for handle in [*self._ready, *self._scheduled]:  # type: ignore[attr-defined]
             if handle._context.get(PROCESS, 0) == number:

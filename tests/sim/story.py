@@ -33,7 +33,14 @@ ORDER_FAULTS = (
     "order cancelled",
     "order repeated",
 )
-PROVIDER_FAULTS = ("provider 500", "provider 429", "provider 404", "provider hangs", "provider refuses", "provider says rubbish")
+PROVIDER_FAULTS = (
+    "provider 500",
+    "provider 429",
+    "provider 404",
+    "provider hangs",
+    "provider refuses",
+    "provider says rubbish",
+)
 SUBSCRIBER_FAULTS = (
     "subscriber hangs",
     "subscriber refuses",
@@ -134,7 +141,9 @@ def draw(seed: int, order_count: int | None = None) -> Story:
         trouble = dice.choice((0.1, 0.3, 0.6) if fine else (0.03, 0.1, 0.25))
         for order in orders:
             if dice.random() < trouble:
-                faults.append(Fault(dice.choice(ORDER_FAULTS), 0.0, order.number, round(dice.choice((1, 30, 400)) * dice.random(), 1)))
+                faults.append(
+                    Fault(dice.choice(ORDER_FAULTS), 0.0, order.number, round(dice.choice((1, 30, 400)) * dice.random(), 1))
+                )
         end_s = span_s + 600
         for _ in range(dice.choice((0, 1, 3))):
             faults.append(Fault(dice.choice(PROVIDER_FAULTS), _at(dice, end_s), dice.choice(PROVIDERS), _long(dice)))
