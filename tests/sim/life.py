@@ -158,6 +158,13 @@ class World:
         self.kill_at_step: int | None = None
         self.loop.idle = self._idle
         self.loop.before_step = self._before_step
+        self.loop.set_exception_handler(self._unheard)
+
+    def _unheard(self, _: Any, context: dict[str, Any]) -> None:
+        """An error that nobody waited for any more. Of the dead that is no wonder."""
+        error = context.get("exception")
+        if error is not None and not isinstance(error, Unavailable | Down):
+            self.history.bugs.append(f"{context['message']}: {type(error).__name__}: {error}")
 
     # --- time ---
 

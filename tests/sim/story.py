@@ -145,14 +145,14 @@ def draw(seed: int, order_count: int | None = None) -> Story:
                     Fault(dice.choice(ORDER_FAULTS), 0.0, order.number, round(dice.choice((1, 30, 400)) * dice.random(), 1))
                 )
         end_s = span_s + 600
-        for _ in range(dice.choice((0, 1, 3))):
+        for _ in range(dice.choice((0, 1, 3) if fine else (1, 2, 5))):
             faults.append(Fault(dice.choice(PROVIDER_FAULTS), _at(dice, end_s), dice.choice(PROVIDERS), _long(dice)))
-        for _ in range(dice.choice((0, 1, 3))):
+        for _ in range(dice.choice((0, 1, 3) if fine else (1, 2, 5))):
             size = LONG if dice.random() < 0.1 else _long(dice)
             faults.append(Fault(dice.choice(SUBSCRIBER_FAULTS), _at(dice, end_s), dice.choice(subscribers), size))
-        for _ in range(dice.choice((0, 2, 6))):
+        for _ in range(dice.choice((0, 2, 6) if fine else (2, 5, 9))):
             faults.append(Fault(dice.choice(PROCESS_FAULTS), _at(dice, end_s), "", round(20 * dice.random(), 1)))
-        for _ in range(dice.choice((0, 0, 1))):
+        for _ in range(dice.choice((0, 0, 1) if fine else (0, 1, 3))):
             faults.append(Fault(dice.choice(API_FAULTS), _at(dice, end_s), dice.choice(subscribers), _long(dice)))
     return Story(
         seed=seed,
