@@ -44,7 +44,10 @@ _DUE = """SELECT (SELECT min(due_at) FROM lane WHERE due_at IS NOT NULL),
  (SELECT min(min(place_at), min(deadline_at)) FROM task WHERE place_at IS NOT NULL),
  (SELECT min(at) FROM (SELECT min(due_at) AS at FROM job WHERE due_at IS NOT NULL
    UNION ALL SELECT min(abandoned_at) + 3600000 FROM lane WHERE abandoned > 0))"""
-"""For the courier, the reconciler, the submitter, the janitor."""
+LOOKERS = ("courier", "reconciler", "submitter", "janitor")
+"""In the order of what they look for, above."""
+BOOKKEEPER, BOOKS_S = "bookkeeper", 60.0
+"""It keeps what was counted, a minute late at most: with every second it would be most of what happens."""
 
 
 class Down(Exception):
@@ -144,9 +147,10 @@ class Process:
     """A process that is slow to look: at multiples of this, so that much is found at once."""
     alive: bool = True
     talking: dict[asyncio.Future[Any], None] = field(default_factory=dict)
-    bells: list[Bell] = field(default_factory=list)
+    bells: dict[str, Bell] = field(default_factory=dict)
     _seen_changes: int = -1
-    _due: tuple[int | None, ...] = ()
+    _due: dict[str, int | None] = field(default_factory=dict)
+    _booked: int = 0
 
     def run(self, coro: Coroutine[Any, Any, Answer]) -> "asyncio.Future[Answer]":
         """Runs inside this process; whoever waits for the answer stands outside and is told when it dies."""
@@ -176,7 +180,7 @@ class Process:
         await prepare(self.parts)
         self.loops = Loops(self.parts)
         for each in self.loops.loops:
-            self.bells.append(Bell(each, each.interval_s))
+            self.bells[each.name] = Bell(each, max(each.interval_s, BOOKS_S) if each.name == BOOKKEEPER else each.interval_s)
             each.interval_s = NEVER_S
         self.loops.start()
 
@@ -198,19 +202,23 @@ class Process:
 
     def ring_what_is_due(self) -> float | None:
         """Rings what may be rung now; the time of the next one."""
-        if not self.alive or len(self.bells) < 4:
+        if not self.alive or not self.bells:
             return None
         changes = self.store.raw.total_changes
         if changes != self._seen_changes:
             self._seen_changes = changes
-            self._due = self.store.raw.execute(_DUE).fetchone()
+            self._due = dict(zip(LOOKERS, self.store.raw.execute(_DUE).fetchone(), strict=True))
         now_s, now = self.loop.time(), self.clock()
+        counted = self.parts.metrics.ledger.totals.total()
         upcoming: float | None = None
-        for bell, due in zip(self.bells, self._due, strict=True):
+        for name, bell in self.bells.items():
+            due = (now if counted != self._booked else None) if name == BOOKKEEPER else self._due[name]
             at = bell.rings_at(due, now_s + ((due or 0) - now) / 1000, self.grid_s)
             if at is None:
                 continue
             if at <= now_s:
+                if name == BOOKKEEPER:
+                    self._booked = counted
                 bell.ring(now_s)
                 return now_s
             upcoming = at if upcoming is None else min(upcoming, at)
