@@ -257,7 +257,7 @@ def of_subscription(row: Any, view: View) -> Iterator[Breach]:
 
 
 def loose(found: Mapping[str, Sequence[Any]], view: View) -> Iterator[Breach]:
-    """Rows without the row that they hang on, by what they are; and jobs that two tasks claim."""
+    """Rows without the row that they hang on, by what they are. That one job belongs to two orders the schema itself forbids."""
     for app_id, key, task_id in found["keys"]:
         if not view.gone(task_id, view.keep.tasks):
             yield Breach(
@@ -267,8 +267,6 @@ def loose(found: Mapping[str, Sequence[Any]], view: View) -> Iterator[Breach]:
         for row_id, task_id in found[what]:
             names = (ids.encode(prefix, row_id), ids.encode(ids.TASK, task_id))
             yield Breach("I1", f"{what} are left of a task that is gone", names)
-    for provider, account, remote_id, count in found["claimed"]:
-        yield Breach("I7", f"{remote_id} of {provider}/{account} belongs to {count} submissions")
 
 
 _SECRETS = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, func, select
+from sqlalchemy import Column, Connection, Row, select
 
 from service.domain.audit import Breach, File, Promise, View, loose, of_delivery, of_subscription, of_task
 from service.store.rows import among, submission_columns, task_columns, to_submission, to_task
@@ -138,9 +138,6 @@ def _loose(sql: Connection) -> dict[str, Sequence[Any]]:
         found[what] = sql.execute(orphans.where(table.c.task_id.is_not(None), _task.c.id.is_(None)).limit(MOST)).all()
     keys = select(_key.c.app_id, _key.c.key, _key.c.task_id).outerjoin(_task, _task.c.id == _key.c.task_id)
     found["keys"] = sql.execute(keys.where(_task.c.id.is_(None)).limit(MOST)).all()
-    place = (_submission.c.provider, _submission.c.account, _submission.c.remote_id)
-    twice = select(*place, func.count()).where(_submission.c.remote_id.is_not(None)).group_by(*place).having(func.count() > 1)
-    found["claimed"] = sql.execute(twice.limit(MOST)).all()
     return found
 
 

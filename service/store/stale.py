@@ -32,7 +32,7 @@ _STALE = (
     .limit(1)
 )
 _FIRST = Statement(lambda _: _STALE)
-_NEXT = Statement(lambda _: _STALE.where(_PLACE > tuple_(bindparam("provider"), bindparam("account"))))
+_NEXT = Statement(lambda _: _STALE.where(_PLACE.op(">")(tuple_(bindparam("provider"), bindparam("account")))))
 
 
 def accounts(sql: Connection) -> list[Key]:

@@ -102,7 +102,6 @@ TAMPERED = {
         "I6",
         "UPDATE subscription SET task_id = (SELECT max(id) FROM task) WHERE task_id IS NOT NULL",
     ),
-    "one job for two orders": ("I7", "UPDATE submission SET remote_id = 'cgt-1'"),
     "a placement that nobody wrote down": ("I7", "UPDATE task SET tries = 2 WHERE state = 'succeeded'"),
     "an ended task that will be asked about": ("I8", "UPDATE task SET poll_at = 1 WHERE state = 'succeeded'"),
     "an open task that nobody will ask about": ("I8", "UPDATE task SET poll_at = NULL WHERE state = 'running'"),
