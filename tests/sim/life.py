@@ -23,7 +23,7 @@ from service.accounts import MARK_ORDERS, Desk
 from service.domain import ids
 from service.domain.admission import Caps
 from service.domain.errors import Unavailable
-from service.domain.keep import Keep
+from service.domain.keep import Keep, before
 from service.domain.report import Report
 from service.providers.base import Account
 from service.providers.registry import GATEWAYS
@@ -476,7 +476,10 @@ class World:
         found = self.process.store.raw.execute(
             "SELECT event.body FROM delivery JOIN event ON event.id = delivery.event_id WHERE delivery.id = ?", (delivery_id,)
         ).fetchone()
-        true = found is not None and bytes(found[0]) == request.content
+        if found is None:  # it was in a courier's hand while the janitor took its row
+            true = delivery_id < ids.first_id_at(before(self.clock(), self.story.keep_days))
+        else:
+            true = bytes(found[0]) == request.content
         self.history.heard.append(Heard(delivery_id, name, status, signed, true))
         self.history.note(self.now_s, "told", name, notice, status, hashlib.sha256(request.content).hexdigest())
 
@@ -551,7 +554,7 @@ class World:
         """From the first order to rest; then the checker looks, before the last process stops."""
         service = logging.getLogger("callsheet")
         errors = _Errors(self.history.bugs)
-        before = service.level, service.propagate
+        was = service.level, service.propagate
         service.setLevel(logging.ERROR)
         service.propagate = False
         service.addHandler(errors)
@@ -565,7 +568,7 @@ class World:
                 self.process.die()
         finally:
             service.removeHandler(errors)
-            service.level, service.propagate = before
+            service.level, service.propagate = was
             asyncio.set_event_loop(None)
             self.loop.close()
             if self.process is not None:
