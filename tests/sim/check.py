@@ -59,7 +59,11 @@ def _mixed_up(world: World) -> Iterator[Breach]:
 def _acknowledged(world: World, view: View) -> Iterator[Breach]:
     history, raw = world.history, _raw(world)
     states = {task_id: State(state) for task_id, state in raw.execute("SELECT id, state FROM task")}
-    speaks = dict(raw.execute("SELECT submission_id, id FROM task WHERE submission_id IS NOT NULL").fetchall())
+    # Of two truths one is kept and a human is alerted: that is no loss.
+    follows = (
+        "SELECT submission_id, task.id FROM task JOIN submission ON submission.id = submission_id WHERE conflict_at IS NULL"
+    )
+    speaks = dict(raw.execute(follows).fetchall())
     for order, task_id in history.tasks.items():
         name = (ids.encode(ids.TASK, task_id),)
         if task_id not in states:
