@@ -564,6 +564,7 @@ class World:
             if check is not None:
                 check(self)
             if self.process is not None and self.process.alive:
+                self.kill_at_step = None  # a kill that was still to come would strike nobody's work
                 self.loop.run_until_complete(self.process.run(self.process.stop()))
                 self.process.die()
         finally:
