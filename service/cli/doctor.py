@@ -76,6 +76,12 @@ def examine(env: Mapping[str, str], self_call: bool = False) -> list[Check]:
     ]
 
 
+def serves(env: Mapping[str, str]) -> bool:
+    """Whether a service is ready where the command line would look for it."""
+    running, found = _service(reach(env).url)
+    return running and found.verdict == FINE
+
+
 def _service(url: str) -> tuple[bool, Check]:
     """Whether one runs where the command line would look for it, and whether it is ready."""
     try:

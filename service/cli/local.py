@@ -118,9 +118,15 @@ def doctor(
             help="Prove with a signed self-call that the public URL reaches the running service and its database.",
         ),
     ] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Hold the invariants against every row of the database, and nothing else.")
+    ] = False,
 ) -> int:
     """Look for what is wrong, and say what to do about it. Changes nothing."""
-    from service.cli.doctor import FINE, WRONG, examine
+    from service.cli.doctor import FINE, WRONG, examine, serves
+
+    if audit:
+        return _audit(out, serves(os.environ))
 
     checks = examine(os.environ, public_url)
     marks = {FINE: "ok   ", WRONG: "WRONG"}
@@ -131,6 +137,19 @@ def doctor(
     wrong = any(check.verdict == WRONG for check in checks)
     out.show({"object": "examination", "fine": not wrong, "checks": [check.as_dict() for check in checks]}, lines)
     return int(wrong)
+
+
+def _audit(out: Out, running: bool) -> int:
+    from service.cli.audit import run
+
+    done = run(os.environ, running, out.note)
+    counts = f"{done.tasks} tasks, {done.deliveries} deliveries, {done.subscriptions} subscriptions"
+    lines = [tables.clean(f"BREACH  {b.invariant}  {' '.join(b.names)}  {b.what}") for b in done.breaches]
+    lines.append(f"{counts}: {len(done.breaches) or 'no'} breach{'' if len(done.breaches) == 1 else 'es'}")
+    breaches = [{"invariant": b.invariant, "what": b.what, "names": list(b.names)} for b in done.breaches]
+    seen = {"tasks": done.tasks, "deliveries": done.deliveries, "subscriptions": done.subscriptions}
+    out.show({"object": "audit", "fine": not breaches, "seen": seen, "breaches": breaches}, lines)
+    return int(bool(breaches))
 
 
 def sandbox(

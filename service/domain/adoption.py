@@ -16,6 +16,7 @@ SKEW_MS = 5_000
 """Their clock and ours, and their whole seconds."""
 MODEL_CHOOSES = ("adaptive", -1)
 """Values that say nothing about what the list will echo."""
+FLEX = "flex"
 COMPARED = ("resolution", "ratio", "duration", "frames", "seed", "service_tier", "generate_audio", "draft", "priority")
 
 
@@ -71,6 +72,8 @@ def fit(sought: Sought, entry: Listed) -> bool:
     if entry.model != sought.order.model or not sought.sent_at - SKEW_MS <= entry.created_at <= sought.until + SKEW_MS:
         return False
     echoed = dict(entry.fields)
+    if (sought.order.service_tier == FLEX) is not (echoed.get("service_tier") == FLEX):
+        return False  # whoever does not ask for the slow tier never gets it
     for name in COMPARED:
         said = getattr(sought.order, name)
         if said is not None and said not in MODEL_CHOOSES and name in echoed and echoed[name] != said:

@@ -39,7 +39,13 @@ class Plan:
     search: list[Pair] = field(default_factory=list)
     flex: bool = False
     """Of the batch or the search: the list shows one tier at a time."""
-    left_count: int = 0
+    left_single: int = 0
+    left_listed: int = 0
+    """What the limits do not allow now, by the kind of question that it waits for."""
+
+    @property
+    def left_count(self) -> int:
+        return self.left_single + self.left_listed
 
     @property
     def leased(self) -> list[Pair]:
@@ -101,7 +107,7 @@ def plan(
         made.flex = bool(listable[True]) and (oldest == "flex" or not listable[False])
         made.batch = listable[made.flex][:batch]
     waiting = len(searchable) + sum(map(len, listable.values()))
-    made.left_count += waiting - len(made.search) - len(made.batch)
+    made.left_listed += waiting - len(made.search) - len(made.batch)
     return made
 
 
@@ -109,7 +115,7 @@ def _one(made: Plan, pair: Pair, gets: int) -> None:
     if len(made.single) < gets:
         made.single.append(pair)
     else:
-        made.left_count += 1
+        made.left_single += 1
 
 
 def quiet_until(task: Task, now: int, terms: Terms, jitter: float) -> int | None:

@@ -73,7 +73,7 @@ async def turn(parts: Parts, key: Key) -> Turn:
     try:
         await _settle(parts, key, plan, gets, spent)
     finally:
-        again_at = await parts.db.write(lambda tx: _finish(tx, parts, key, spent))
+        again_at = await parts.db.write(lambda tx: _finish(tx, parts, key, plan, spent))
     count = len(plan.leased) + len(plan.quiet) + plan.left_count
     more = plan.left_count or len(plan.leased) + len(plan.quiet) >= WINDOW
     return Turn(count, again_at if more else None)
@@ -106,8 +106,8 @@ def _claim(tx: Tx, parts: Parts, key: Key) -> tuple[Plan, int] | None:
     return plan, gets
 
 
-def _finish(tx: Tx, parts: Parts, key: Key, spent: Spent) -> int:
-    """When the account may be asked again, about whatever is left."""
+def _finish(tx: Tx, parts: Parts, key: Key, plan: Plan, spent: Spent) -> int:
+    """When the account may be asked again, about whatever is left: a limit on another kind of question does not count."""
     row = accounts.held(tx, key)
     desk = parts.accounts.get(*key)
     list_at, get_at, free_at, silent_count = row.list_at, row.get_at, 0, 0
@@ -122,7 +122,8 @@ def _finish(tx: Tx, parts: Parts, key: Key, spent: Spent) -> int:
     values = {"asking_until": free_at, "list_at": list_at, "get_at": get_at, "silent_count": silent_count}
     if any(getattr(row, name) != value for name, value in values.items()):
         accounts.change(tx, key, **values)
-    return int(max(free_at, min(list_at, get_at), tx.now))
+    waits = [get_at] * bool(plan.left_single) + [list_at] * bool(plan.left_listed)
+    return int(max(free_at, min(waits or (list_at, get_at)), tx.now))
 
 
 async def _settle(parts: Parts, key: Key, plan: Plan, gets: int, spent: Spent) -> None:

@@ -3,7 +3,6 @@ holds up nobody."""
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator
 
 from service.domain.keep import before
@@ -26,12 +25,13 @@ Part = Callable[[Tx], tuple[int, bool]]
 
 async def sweep(parts: Parts, budget_s: float = BUDGET_S) -> bool:
     """True: there is more."""
-    end = time.monotonic() + budget_s
+    clock = asyncio.get_running_loop().time
+    end = clock() + budget_s
     dropped: dict[str, int] = {}
     more = False
     for name, part in _parts(parts):
         while True:
-            began = time.monotonic()
+            began = clock()
             if began >= end:
                 more = True
                 break
@@ -39,7 +39,7 @@ async def sweep(parts: Parts, budget_s: float = BUDGET_S) -> bool:
             dropped[name] = dropped.get(name, 0) + count
             if not again:
                 break
-            await asyncio.sleep(time.monotonic() - began)  # as long as it took: half of the time is for everybody else
+            await asyncio.sleep(clock() - began)  # as long as it took: half of the time is for everybody else
     if any(dropped.values()):
         log.info("retain.swept", extra={name: count for name, count in dropped.items() if count} | {"more": more})
     return more

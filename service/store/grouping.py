@@ -151,12 +151,13 @@ class Group:
 
 
 def run_batch(tx: Tx, batch: Sequence[Op]) -> list[Any]:
-    """All operations of a kind in one call; the kinds in one fixed order, so that two batches never lock crosswise."""
+    """All operations of a kind in one call; the kinds in one fixed order, so that two batches never lock crosswise. Of one verb
+    with several contexts, whoever came first: nothing hangs on where in memory they lie."""
     kinds: dict[tuple[Verb, int], list[int]] = {}
     for index, op in enumerate(batch):
         kinds.setdefault((op.verb, id(op.context)), []).append(index)
     answers: list[Any] = [None] * len(batch)
-    for (verb, _), indexes in sorted(kinds.items(), key=lambda kind: (kind[0][0].__qualname__, kind[0][1])):
+    for (verb, _), indexes in sorted(kinds.items(), key=lambda kind: kind[0][0].__qualname__):
         context = batch[indexes[0]].context
         found = verb(tx, context, [batch[i].item for i in indexes])
         for index, answer in zip(indexes, found, strict=True):

@@ -4,14 +4,17 @@ Every account has its own range of one index, so that one with ten thousand stal
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, text, tuple_, update
+from sqlalchemy import Connection, Integer, bindparam, select, text, tuple_, update
 
 from service.domain.route import Key
 from service.domain.task import Submission, Task
+from service.store import compiled
+from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import among, submission_columns, task_columns, to_submission, to_task
-from service.store.tables import TABLES
+from service.store.tables import TABLES, Big
 
 _task, _submission = TABLES["task"], TABLES["submission"]
 
@@ -21,44 +24,67 @@ ACCOUNTS_LIMIT = 1_000
 """Accounts that still have open tasks; more are not configured by anybody."""
 
 
+_PLACE = tuple_(_task.c.provider, _task.c.account)
+_STALE = (
+    select(_task.c.provider, _task.c.account)
+    .where(_task.c.poll_at.is_not(None))
+    .order_by(_task.c.provider, _task.c.account)
+    .limit(1)
+)
+_FIRST = Statement(lambda _: _STALE)
+_NEXT = Statement(lambda _: _STALE.where(_PLACE.op(">")(tuple_(bindparam("provider"), bindparam("account")))))
+
+
 def accounts(sql: Connection) -> list[Key]:
     """Every account that has tasks to be asked about, then or now: one seek in the index for each."""
     found: list[Key] = []
-    place = tuple_(_task.c.provider, _task.c.account)
-    query = select(_task.c.provider, _task.c.account).where(_task.c.poll_at.is_not(None)).order_by(*place).limit(1)
     while len(found) < ACCOUNTS_LIMIT:
-        row = sql.execute(query.where(place > tuple_(*found[-1])) if found else query).first()
-        if row is None:
+        rows = _NEXT.one(sql, provider=found[-1][0], account=found[-1][1]) if found else _FIRST.one(sql)
+        if not rows:
             break
-        found.append((row.provider, row.account))
+        found.append((rows[0][0], rows[0][1]))
     return found
 
 
-def _due(key: Key, now: int) -> Select[tuple[Task]]:
-    return select(*task_columns()).where(
-        _task.c.provider == key[0], _task.c.account == key[1], _task.c.poll_at.is_not(None), _task.c.poll_at <= now
-    )
+def _due(*columns: Any) -> Any:
+    mine = (_task.c.provider == bindparam("provider"), _task.c.account == bindparam("account"))
+    due = (_task.c.poll_at.is_not(None), _task.c.poll_at <= bindparam("now"))
+    return select(*columns).where(*mine, *due).order_by(_task.c.poll_at)
+
+
+_ANY = Statement(lambda _: _due(_task.c.poll_at).limit(1))
+_OLDEST = Statement(lambda pg: _unclaimed(pg, _due(*task_columns()).limit(bindparam("most", type_=Integer()))))
+_SPEAKING = Statement(lambda pg: select(*submission_columns()).where(compiled.among(pg, _submission.c.id, "ids")))
+
+
+def _unclaimed(pg: bool, query: Any) -> Any:
+    return query.with_for_update(skip_locked=True) if pg else query
 
 
 def any_due(sql: Connection, key: Key, now: int) -> bool:
-    oldest_first = _due(key, now).with_only_columns(_task.c.poll_at).order_by(_task.c.poll_at)
-    return sql.execute(oldest_first.limit(1)).first() is not None
+    return bool(_ANY.one(sql, provider=key[0], account=key[1], now=now))
 
 
 def oldest(tx: Tx, key: Key, limit: int) -> list[tuple[Task, Submission]]:
     """The stale tasks of one account with the submissions that speak for them, oldest first; locked, not claimed yet."""
-    query = _due(key, tx.now).order_by(_task.c.poll_at).limit(limit)
-    tasks = [to_task(row) for row in tx.sql.execute(query.with_for_update(skip_locked=True) if tx.postgres else query)]
+    tasks = [to_task(row) for row in _OLDEST.one(tx.sql, provider=key[0], account=key[1], now=tx.now, most=limit)]
     if not tasks:
         return []
-    named = select(*submission_columns()).where(among(tx.postgres, _submission.c.id, [t.submission_id for t in tasks]))
-    subs = {sub.id: sub for sub in map(to_submission, tx.sql.execute(named))}
+    rows = _SPEAKING.one(
+        tx.sql, ids=compiled.names(tx.postgres, [t.submission_id for t in tasks if t.submission_id is not None])
+    )
+    subs = {sub.id: sub for sub in map(to_submission, rows)}
     return [(t, subs[t.submission_id]) for t in tasks if t.submission_id is not None]
+
+
+_LEASE = Statement(
+    lambda pg: update(_task).where(compiled.among(pg, _task.c.id, "ids")).values(poll_at=bindparam("until", type_=Big))
+)
 
 
 def lease(tx: Tx, task_ids: Sequence[int], until: int) -> None:
     if task_ids:
-        tx.sql.execute(update(_task).where(among(tx.postgres, _task.c.id, task_ids)).values(poll_at=until))
+        _LEASE.one(tx.sql, ids=compiled.names(tx.postgres, task_ids), until=until)
 
 
 def rearm(tx: Tx, pairs: Sequence[tuple[int, int, int]]) -> None:

@@ -1,9 +1,11 @@
 """The verbs that stand alone: a start that cannot be says why, in words and with 1; nothing is touched by looking."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -202,6 +204,29 @@ def test_the_doctor_sees_that_the_service_was_started_with_other_settings(servic
     assert "restart" in found["providers"].advice
 
 
+def test_the_audit_reads_beside_the_running_service_and_names_what_is_broken(sandbox: str, tmp_path: Path) -> None:
+    ark = {"CALLSHEET_ARK_API_KEY": "k-not-a-real-one", "CALLSHEET_ARK_BASE_URL": f"{sandbox}/ark/api/v3"}
+    with running(environment(f"sqlite:///{tmp_path}/callsheet.db", **ark), "serve", "--port", "0") as service:
+        done = callsheet(service.env, "submit", "a cat", "--model", "seedance-1-0-pro-250528", "--wait")
+        assert done.returncode == 0, done.stderr
+        shown = here(service.env, "doctor", "--audit", "--json")
+        assert (shown.exit_code, json.loads(shown.stdout)["breaches"]) == (0, []), shown.output
+        assert json.loads(shown.stdout)["seen"]["tasks"] == 1
+        assert "1 tasks" in here(service.env, "doctor", "--audit").stdout
+        service.end()
+    with contextlib.closing(sqlite3.connect(tmp_path / "callsheet.db")) as file, file:
+        file.execute("UPDATE task SET state = 'failed'")
+    broken = here(service.env, "doctor", "--audit")
+    assert broken.exit_code == 1
+    assert "BREACH  I2  task_" in broken.stdout
+    assert "its last transition made it succeeded" in broken.stdout
+
+
+def test_an_audit_of_nothing_says_so(env: dict[str, str], tmp_path: Path) -> None:
+    assert "There is no database yet" in refused(here(env, "doctor", "--audit"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_doctor_names_what_is_wrong_and_what_to_do(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "keys.json").write_text(json.dumps({"admin_key": "a" * 20, "signing_keys": "b" * 20}))
@@ -257,6 +282,8 @@ def test_web_and_workers_share_a_migrated_postgres(fresh: str, sandbox: str, tmp
             assert (check["verdict"], "another process" in check["found"]) == ("fine", True), check
         ordered = here(web.env, "submit", "a cat", "--model", "seedance-1-0-pro-250528", "--wait", "--json")
         assert json.loads(ordered.stdout)["state"] == "succeeded", ordered.stderr
+        audited = here(web.env, "doctor", "--audit", "--json")
+        assert (audited.exit_code, json.loads(audited.stdout)["seen"]["tasks"]) == (0, 1), audited.output
         listening = {"Authorization": f"Bearer {keys['CALLSHEET_ADMIN_KEY']}", "Accept": "text/event-stream"}
         with httpx.stream("GET", f"{web.url}/v1/events", headers=listening, trust_env=False) as feed:
             assert next(feed.iter_lines()).startswith("retry")

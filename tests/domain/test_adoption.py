@@ -32,6 +32,14 @@ def test_one_order_and_one_unclaimed_job_belong_together() -> None:
     assert adopted([sought()], [listed()]) == {1: "cgt-1"}
 
 
+def test_an_order_that_says_nothing_of_a_tier_is_no_flex_job() -> None:
+    """Found by the simulation, seed 104: a look into the flex list gave a flex job to a lost order of the usual tier."""
+    assert adopted([sought()], [listed(service_tier="flex")]) == {}
+    assert adopted([sought(1), sought(2, service_tier="flex")], [listed(service_tier="flex")]) == {2: "cgt-1"}
+    assert adopted([sought(1), sought(2, service_tier="flex")], [listed(service_tier="default")]) == {1: "cgt-1"}
+    assert adopted([sought(2, service_tier="flex")], [listed()]) == {}
+
+
 def test_a_job_that_is_somebody_elses_already_is_not_adopted() -> None:
     assert adopted([sought()], [listed()], {"cgt-1"}) == {}
     assert adopted([sought()], [listed(), listed("cgt-2")], {"cgt-1"}) == {1: "cgt-2"}

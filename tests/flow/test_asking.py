@@ -302,3 +302,14 @@ async def test_what_is_learned_moves_the_first_question_and_survives_a_restart(w
     world.silence(seconds=running_s * 1.25)
     await world.reconcile()
     assert Counter(world.asked) == {task.remote_id: 1}
+
+
+async def test_what_is_left_to_be_asked_one_by_one_does_not_spin_until_the_next_question_is_allowed(engine: Engine) -> None:
+    # Shown to fail with the limit on lists, which this account never uses up, counted as well: the turn came again at once.
+    flare = Desk(Account("agentsflare", "default", "http://flare.test", "key"), GATEWAYS["agentsflare"], caps=Caps())
+    async with World(engine, desks=[flare]) as world:
+        world.hosts["flare.test"] = lambda _: httpx.Response(200, json={})
+        await seed(world, 20, flare)
+        turn = await reconcile.turn(world.parts, flare.key)
+        assert turn.again_at is not None
+        assert turn.again_at > world.now
