@@ -110,19 +110,20 @@ class Player:
 
     async def _tell(self, job: Job, word: str, late_s: float) -> None:
         await asyncio.sleep(late_s)
-        mark = self.mark()
+        await self.insist(job, word)
+
+    async def insist(self, job: Job, word: str) -> None:
+        """One callback, until it is taken."""
+        self._marks += 1
+        mark = f"mark-{self._marks}"
         for _ in range(TRIES):
-            if await self.post(job, word, mark) // 100 == 2:
+            if await self._post(job, word, mark) // 100 == 2:
                 return
             await asyncio.sleep(PAUSE_S * (0.5 + self._dice.random()))
         self._history.breach(f"callback {word} of {job.id}: nobody took it in {TRIES} tries")
 
-    def mark(self) -> str:
-        self._marks += 1
-        return f"mark-{self._marks}"
-
-    async def post(self, job: Job, word: str, mark: str) -> int:
-        """One callback, once. 0: there was no answer."""
+    async def _post(self, job: Job, word: str, mark: str) -> int:
+        """0: there was no answer."""
         assert job.callback_url is not None
         try:
             async with self.http.post(job.callback_url, data=orjson.dumps({**job.as_dict(word), "mark": mark})) as answer:

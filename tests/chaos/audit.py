@@ -9,7 +9,7 @@ import orjson
 
 from service.domain import ids
 from service.domain.lifecycle import ENDINGS
-from tests.chaos.ground import Ground, _prompt
+from tests.chaos.ground import Ground, prompt_of
 
 ORDER = {"created": 0, "queued": 1, "running": 2, "lost": 3, **{str(state): 4 for state in ENDINGS}}
 RECEIPTS_KEPT = 200
@@ -109,7 +109,7 @@ async def _placements(ground: Ground) -> None:
     jobs = Counter(job.prompt for job in ground.player.jobs.values())
     twice = [prompt for prompt, count in jobs.items() if count > 1]
     ground.history.expect(not twice, f"I7: {len(twice)} orders were placed more than once, e.g. {twice[:3]}")
-    placed = {_prompt(str(order)) for (order,) in await ground.rows('SELECT "order" FROM task')}
+    placed = {prompt_of(str(order)) for (order,) in await ground.rows('SELECT "order" FROM task')}
     stray = [prompt for prompt in jobs if prompt not in placed]
     ground.history.expect(not stray, f"I1: {len(stray)} jobs at the provider belong to no task")
 

@@ -26,8 +26,7 @@ async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 5.0) -> 
             ground.history.faults["worker frozen past its leases"] += 1
             allowed += await _leased(ground)
             ground.clock.turn(LEASE_OVER_S)
-            before = ground.subscribers.heard
-            await until(lambda: _more(ground, before + 10), "the other one goes on")
+            await _ten_more(ground)
             ground.thaw(sleeper)
             await asyncio.sleep(ground.dice.uniform(0.2, 0.6))
     await ground.drain(LEASE_OVER_S)
@@ -52,8 +51,13 @@ async def _in_the_air(ground: Ground) -> bool:
     return ground.subscribers.in_flight >= 4
 
 
-async def _more(ground: Ground, heard: int) -> bool:
-    return ground.subscribers.heard >= heard
+async def _ten_more(ground: Ground) -> None:
+    before = ground.subscribers.heard
+
+    async def heard() -> bool:
+        return ground.subscribers.heard >= before + 10
+
+    await until(heard, "the other one goes on")
 
 
 async def _leased(ground: Ground) -> int:

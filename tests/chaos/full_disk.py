@@ -5,10 +5,11 @@ import asyncio
 import resource
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.chaos.audit import audit
 from tests.chaos.ground import LEASE_OVER_S, Ground, Process, until
 
 SIZE = "48m"
@@ -19,7 +20,7 @@ GOT_OVER_S = 10.0
 async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 20.0) -> None:
     folder = ground.home / "small"
     folder.mkdir()
-    async with mounted(folder) as small:
+    with mounted(folder) as small:
         ground.database_url = f"sqlite:///{folder}/callsheet.db"
         service = await ground.start("serve")
         await ground.subscribe("all")
@@ -41,8 +42,6 @@ async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 20.0) ->
                 ground.history.note("got over it after, s", time.monotonic() - began)
         await ground.drain(LEASE_OVER_S)
         ground.history.expect(service.alive, "the service ended by itself")
-        from tests.chaos.audit import audit
-
         await audit(ground)
         await ground.close()
         for process in ground.processes:
@@ -79,8 +78,8 @@ def _lift(pid: int, limits: tuple[int, int]) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
-@asynccontextmanager
-async def mounted(folder: Path) -> AsyncIterator[bool]:
+@contextmanager
+def mounted(folder: Path) -> Iterator[bool]:
     """Whether the folder is a small file system now: most machines allow that to root alone."""
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], capture_output=True, check=False)
     small = done.returncode == 0

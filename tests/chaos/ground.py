@@ -10,7 +10,6 @@ import random
 import signal
 import socket
 import sqlite3
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
@@ -33,12 +32,11 @@ from tests.conftest import empty
 from tests.postgres import Server
 from tests.process.harness import KEYS, PROVIDER_KEY, free_port
 
-SECOND_RUN_MS = 61_000
 LEASE_OVER_S = 61.0
 """Every lease of a delivery is over by then."""
-SENDING_OVER_S = 91.0
-"""Every request to a provider that was under way is overdue by then."""
 HOUR_S = 3_600.0
+UNTURNED_S = 0.7
+"""What is settled without anybody's help is settled by then."""
 WITHIN_S = 40.0
 MODEL = "seedance-1-0-pro-250528"
 
@@ -273,7 +271,7 @@ class Ground:
         """(tasks that a provider has and that have not ended, notices not delivered)."""
         remote = {job.prompt for job in self.player.jobs.values() if "[still]" not in job.prompt}
         open_tasks = await self.rows('SELECT "order" FROM task WHERE ended_at IS NULL')
-        prompts = [_prompt(str(order)) for (order,) in open_tasks]
+        prompts = [prompt_of(str(order)) for (order,) in open_tasks]
         pending = int(await self.one("SELECT count(*) FROM delivery WHERE state = 'pending'"))
         return sum(prompt in remote for prompt in prompts), pending
 
@@ -286,7 +284,7 @@ class Ground:
         began = time.monotonic()
         for turn_s in turns_s:
             try:
-                await until(nothing, "nothing is owed", 1.5)
+                await until(nothing, "nothing is owed", UNTURNED_S)
                 break
             except NeverCame:
                 self.clock.turn(turn_s)
@@ -302,7 +300,7 @@ class Ground:
         await self.http.close()
 
 
-def _prompt(order: str) -> str:
+def prompt_of(order: str) -> str:
     said: dict[str, Any] = orjson.loads(order)
     if "prompt" in said:
         return str(said["prompt"])
@@ -352,7 +350,3 @@ async def ground(
         await player.stop()
         await runner.cleanup()
         clock.reset()
-
-
-def temporary(name: str) -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix=f"callsheet-chaos-{name}-")

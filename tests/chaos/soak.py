@@ -5,6 +5,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from tests.chaos.audit import audit
 from tests.chaos.ground import HOUR_S, Ground, Process, until
 
 DAY_S = 24 * HOUR_S
@@ -31,21 +32,13 @@ async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 25.0) ->
         await ground.drain()
         days.append((service.status("VmRSS") / 1024, service.files, await _size_mib(ground)))
         ground.history.note("write-ahead log, MiB", _wal_mib(ground))
-        if len(days) == 1:
-            await _audited(ground)
+        await audit(ground)  # before anything of this day is dropped
         ground.history.faults["day gone by"] += 1
         ground.history.orders.clear()
         ground.history.callbacks.clear()
         ground.history.told.clear()
         await _swept(ground, sweeper)
     _flat(ground, service, days[warm:])
-
-
-async def _audited(ground: Ground) -> None:
-    """Before anything of it is dropped."""
-    from tests.chaos.audit import audit
-
-    await audit(ground)
 
 
 async def _swept(ground: Ground, sweeper: str) -> None:
@@ -75,11 +68,14 @@ def _flat(ground: Ground, service: Process, days: list[tuple[float, int, float]]
 def _wal_mib(ground: Ground) -> float:
     if ground.server is not None:
         return 0.0  # PostgreSQL keeps its own in order
-    wal = Path(ground.database_url.removeprefix("sqlite:///") + "-wal")
-    return wal.stat().st_size / 2**20 if wal.exists() else 0.0
+    return _bytes(ground.database_url.removeprefix("sqlite:///") + "-wal") / 2**20
 
 
 async def _size_mib(ground: Ground) -> float:
     if ground.server is not None:
         return int(await ground.one("SELECT pg_database_size(current_database())")) / 2**20
-    return Path(ground.database_url.removeprefix("sqlite:///")).stat().st_size / 2**20
+    return _bytes(ground.database_url.removeprefix("sqlite:///")) / 2**20
+
+
+def _bytes(path: str) -> int:
+    return Path(path).stat().st_size if Path(path).exists() else 0

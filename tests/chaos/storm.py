@@ -26,9 +26,7 @@ async def run(ground: Ground, for_s: float, quick: bool, per_s: float = PER_S) -
 
     async def blow() -> None:
         for word in left:
-            mark = ground.player.mark()
-            while await ground.player.post(job, word, mark) // 100 != 2:
-                await asyncio.sleep(0.05)
+            await ground.player.insist(job, word)
 
     await asyncio.gather(*(blow() for _ in range(LANES)))
     ground.history.faults["callback about one task"] += len(words)
