@@ -37,4 +37,4 @@ class Clock:
 
     def install(self) -> None:
         """From now on this process reads its time here."""
-        time.time_ns = self.now_ns  # type: ignore[assignment]
+        time.time_ns = self.now_ns

@@ -11,17 +11,18 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import orjson
 from aiohttp import web
 
+from service.domain.keep import Keep
 from service.store import migrate
 from tests.chaos.ark import Player
 from tests.chaos.clock import Clock
@@ -112,10 +113,10 @@ class Ground:
     outside_url: str
     """Of the provider and the subscribers."""
     dice: random.Random
-    extra: Mapping[str, str] = field(default_factory=dict)
-    """More of the service's environment."""
+    keep: Keep = field(default_factory=Keep)
     port: int = field(default_factory=free_port)
     processes: list[Process] = field(default_factory=list)
+    loads: int = 0
     http: aiohttp.ClientSession = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,7 +145,7 @@ class Ground:
             "CALLSHEET_ARK_BASE_URL": f"{self.outside_url}/ark",
             "HOST": "127.0.0.1",
             "PORT": str(port),
-            **self.extra,
+            **{f"CALLSHEET_KEEP_{name.upper()}_DAYS": str(days) for name, days in asdict(self.keep).items()},
         }
         log = self.home / f"{argv[0]}-{len(self.processes)}.log"
         process = Process(argv, self.nursery.fork(argv, env, self.home, log), port, log)
@@ -228,7 +229,8 @@ class Ground:
         """Orders at this rate as long as the block lasts; all of them are acknowledged at its end."""
         stopping = asyncio.Event()
         orders: list[asyncio.Task[str | None]] = []
-        name = f"load-{len(self.history.orders)}"
+        self.loads += 1
+        name = f"load-{self.loads}"
 
         async def place() -> None:
             number = 0
@@ -265,15 +267,21 @@ class Ground:
         [(value,)] = await self.rows(statement)
         return value
 
+    def gone(self, at_s: float) -> bool:
+        """So old that the janitor may have had it."""
+        return at_s < self.clock.now_s() - self.keep.tasks * 86_400
+
     # --- the end ---
 
     async def owed(self) -> tuple[int, int]:
-        """(tasks that a provider has and that have not ended, notices not delivered)."""
-        remote = {job.prompt for job in self.player.jobs.values() if "[still]" not in job.prompt}
-        open_tasks = await self.rows('SELECT "order" FROM task WHERE ended_at IS NULL')
-        prompts = [prompt_of(str(order)) for (order,) in open_tasks]
-        pending = int(await self.one("SELECT count(*) FROM delivery WHERE state = 'pending'"))
-        return sum(prompt in remote for prompt in prompts), pending
+        """(tasks that have not ended, notices not delivered). Not owed: an order whose sender was cut off before the provider
+        had it. Nobody may send it again."""
+        placed = {job.prompt for job in self.player.jobs.values() if "[still]" not in job.prompt}
+        rows = await self.rows(
+            'SELECT t."order", s.outcome FROM task t LEFT JOIN submission s ON s.id = t.submission_id WHERE t.ended_at IS NULL'
+        )
+        tasks = sum(prompt_of(str(order)) in placed or outcome not in ("sending", "unknown") for order, outcome in rows)
+        return tasks, int(await self.one("SELECT count(*) FROM delivery WHERE state = 'pending'"))
 
     async def drain(self, *turns_s: float, within_s: float = 60.0) -> None:
         """Until nothing is owed. With turns: the clock is turned by each of them, one after the other, while something is."""
@@ -318,9 +326,7 @@ async def _logged(process: Process, word: str) -> bool:
 
 
 @asynccontextmanager
-async def ground(
-    nursery: Nursery, clock: Clock, server: Server | None, seed: int, home: Path, extra: Mapping[str, str] | None = None
-) -> AsyncIterator[Ground]:
+async def ground(nursery: Nursery, clock: Clock, server: Server | None, seed: int, home: Path) -> AsyncIterator[Ground]:
     """`server` None: SQLite. The nursery's processes follow `clock`."""
     clock.reset()
     history = History()
@@ -339,9 +345,7 @@ async def ground(
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     await web.SockSite(runner, listening).start()
     outside_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    made = Ground(
-        home, database_url, server, clock, nursery, history, player, subscribers, outside_url, random.Random(seed), extra or {}
-    )
+    made = Ground(home, database_url, server, clock, nursery, history, player, subscribers, outside_url, random.Random(seed))
     try:
         yield made
     finally:

@@ -5,7 +5,7 @@ import time
 
 from tests.chaos.ground import LEASE_OVER_S, Ground
 
-ROLES = {"sqlite": [("serve",)], "postgres": [("serve", "--no-loops"), ("work",), ("work",)]}
+ROLES: dict[str, list[tuple[str, ...]]] = {"sqlite": [("serve",)], "postgres": [("serve", "--no-loops"), ("work",), ("work",)]}
 MARK_S = 75.0
 """From the last kill until nothing is owed: what was in the air is anybody's again after its lease of a minute."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 from tests.chaos.ground import LEASE_OVER_S, Ground, NeverCame, until
 

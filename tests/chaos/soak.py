@@ -5,11 +5,11 @@ import asyncio
 import time
 from pathlib import Path
 
+from service.domain.keep import Keep
 from tests.chaos.audit import audit
 from tests.chaos.ground import HOUR_S, Ground, Process, until
 
 DAY_S = 24 * HOUR_S
-EXTRA = {f"CALLSHEET_KEEP_{what}_DAYS": "1" for what in ("TASKS", "EVENTS", "RECEIPTS", "ATTEMPTS", "PAYLOADS", "KEYS")}
 GROWN_MIB = 24.0
 FILES = 24
 WAL_MIB = 65.0
@@ -20,7 +20,7 @@ WARM, WARM_QUICK = 3, 1
 
 
 async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 25.0) -> None:
-    ground.extra = EXTRA
+    ground.keep = Keep(1, 1, 1, 1, 1, 1)
     service = await ground.start("serve")
     sweeper = await ground.subscribe("all")
     days: list[tuple[float, int, float]] = []
