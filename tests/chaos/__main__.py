@@ -1,12 +1,11 @@
 """python -m tests.chaos [NAME …] [--for SECONDS] [--quick] [--seed N] [--engine sqlite|postgres] [--share X]
 
 Runs the disasters one after the other in their long form (minutes) or, with --quick, in the one of the test suite, and
-prints a line for each. The last line is JSON: {"runs", "faults", "breaches"}. Exit 1 on any breach.
+prints a line for each. Exit 1 on any breach.
 """
 
 import argparse
 import asyncio
-import json
 import random
 import sys
 import tempfile
@@ -57,7 +56,13 @@ def main() -> int:
                 for what, count in history.faults.items():
                     faults[what] = faults.get(what, 0) + count
                 breaches += [f"{name} on {engine} (seed {asked.seed}): {breach}" for breach in history.breaches]
-    print(json.dumps({"runs": runs, "faults": faults, "breaches": breaches}))
+    print(f"runs {runs}")
+    print(f"faults that struck ({sum(faults.values()):,}):")
+    for what, count in faults.items():
+        print(f"  {count:>10,}  {what}")
+    for breach in breaches:
+        print(f"BREACH: {breach}")
+    print(f"breaches: {len(breaches)}")
     return 1 if breaches else 0
 
 
