@@ -10,7 +10,9 @@ from tests.chaos.clock import Clock
 from tests.chaos.history import History, Told
 
 ENDLESS_BYTES = 10 * 1024 * 1024
+DROP = bytes(64 * 1024)
 DRIP_S = 0.02
+"""Some seconds for all of it."""
 
 
 class Subscribers:
@@ -66,10 +68,10 @@ class Subscribers:
         answer = web.StreamResponse(headers={"Content-Length": str(ENDLESS_BYTES)})
         await answer.prepare(request)
         with suppress(ConnectionError):  # the service does not read it to the end
-            for _ in range(ENDLESS_BYTES // 1024):
+            for _ in range(ENDLESS_BYTES // len(DROP)):
                 if self._over.is_set():
                     break
-                await answer.write(b"x" * 1024)
+                await answer.write(DROP)
                 await asyncio.sleep(DRIP_S)
         return answer
 
