@@ -81,20 +81,8 @@ class Proof:
         if self.out is not None and not self.out.closed:
             self.out.close()
             self.took_s = time.monotonic() - self.began
-            self.trouble = self.trouble or self._judged(code)
+            self.trouble = self.trouble or judged(code, self.found(BREACHES), self.done, self.wanted, self.unit)
         return True
-
-    def _judged(self, code: int) -> str | None:
-        breaches, done = self.found(BREACHES), self.done
-        if breaches:
-            return f"{breaches:,} breaches"
-        if code:
-            return f"it ended with {code}"
-        if breaches is None or done is None:
-            return "its summary is missing"
-        if done < self.wanted:
-            return f"only {done:,} of {self.wanted:,} {self.unit}"
-        return None
 
     def end(self, why: str) -> None:
         if self.process is None or self.process.poll() is not None:
@@ -116,6 +104,19 @@ class Proof:
     @property
     def done(self) -> int | None:
         return self.found(re.compile(rf"^{self.unit}:? ([\d,]+)", re.MULTILINE))
+
+
+def judged(code: int, breaches: int | None, done: int | None, wanted: int, unit: str) -> str | None:
+    """Why it proves nothing, or the opposite of what it should; None: it holds."""
+    if breaches:
+        return f"{breaches:,} breaches"
+    if code:
+        return f"it ended with {code}"
+    if breaches is None or done is None:
+        return "its summary is missing"
+    if done < wanted:
+        return f"only {done:,} of {wanted:,} {unit}"
+    return None
 
 
 def exists(module: str) -> bool:

@@ -97,7 +97,7 @@ async def _callbacks(ground: Ground) -> None:
     """I1: every acknowledged callback has its receipt with its very own body, and its task stands where it says or beyond."""
     stored = {}
     for body, state in await ground.rows(
-        "SELECT b.body, t.state FROM receipt_body b JOIN receipt r ON r.id = b.receipt_id JOIN task t ON t.id = r.task_id"
+        "SELECT r.body, t.state FROM receipt r JOIN task t ON t.id = r.task_id WHERE r.body IS NOT NULL"
     ):
         said = orjson.loads(bytes(body))
         stored[said.get("mark")] = (said.get("status"), state)

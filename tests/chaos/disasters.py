@@ -46,6 +46,8 @@ async def strike(
     """One disaster from beginning to end, and what is owed after it."""
     disaster = DISASTERS[name]
     async with ground(nursery, clock, server, seed, home) as made:
+        if quick:
+            made.player.pace_s /= 2
         try:
             await disaster.run(made, for_s, quick)
             if disaster.audited:

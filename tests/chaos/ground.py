@@ -96,6 +96,14 @@ class Process:
         return 0
 
     @property
+    def ports(self) -> set[int]:
+        """The local ones of all its connections."""
+        links = [os.readlink(file) for file in Path(f"/proc/{self.pid}/fd").iterdir()]
+        mine = {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:")}
+        table = [line.split() for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]]
+        return {int(entry[1].rpartition(":")[2], 16) for entry in table if entry[9] in mine}
+
+    @property
     def files(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
@@ -117,6 +125,8 @@ class Ground:
     port: int = field(default_factory=free_port)
     processes: list[Process] = field(default_factory=list)
     loads: int = 0
+    cut_off: set[int] = field(default_factory=set)
+    """Deliveries whose attempt may have outlived its lease, because the clock was turned."""
     http: aiohttp.ClientSession = field(init=False)
 
     def __post_init__(self) -> None:
@@ -189,6 +199,15 @@ class Ground:
 
     def thaw(self, process: Process) -> None:
         process.send(signal.SIGCONT)
+
+    async def turn(self, s: float) -> None:
+        """The clock of all processes. Whatever is under way loses its lease, and may be told twice."""
+        self.cut_off |= await self._leased()
+        self.clock.turn(s)
+        self.cut_off |= await self._leased()
+
+    async def _leased(self) -> set[int]:
+        return {i for (i,) in await self.rows("SELECT id FROM delivery WHERE state = 'pending' AND fence > 0")}
 
     # --- the caller ---
 
@@ -295,7 +314,7 @@ class Ground:
                 await until(nothing, "nothing is owed", UNTURNED_S)
                 break
             except NeverCame:
-                self.clock.turn(turn_s)
+                await self.turn(turn_s)
         try:
             await until(nothing, "nothing is owed any more", within_s)
         except NeverCame:

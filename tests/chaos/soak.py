@@ -43,7 +43,7 @@ async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 25.0) ->
 
 async def _swept(ground: Ground, sweeper: str) -> None:
     """A day later, and once more: what was there is gone. Asking for a recovery rings for the janitor."""
-    ground.clock.turn(DAY_S + HOUR_S)
+    await ground.turn(DAY_S + HOUR_S)
     await ground.ask("POST", f"/v1/subscriptions/{sweeper}/recover", {"since": "2020-01-01T00:00:00Z"})
     await until(lambda: _gone(ground), "what is older than a day is dropped", 70)
 
