@@ -30,8 +30,6 @@ RUNS = 13
 """Of disasters: each on every engine on which it can happen."""
 SHOWN = 20
 """Last lines of a proof that failed."""
-FAULTS = re.compile(r"^faults that struck \(([\d,]+)\)", re.MULTILINE)
-BREACHES = re.compile(r"^breaches: ([\d,]+)", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -40,10 +38,14 @@ class Proof:
     module: str
     arguments: Sequence[str]
     unit: str
-    """What it counts: its summary says `UNIT NUMBER` at the beginning of a line."""
+    """What it counts."""
     wanted: int
     """Of these."""
     nice: int
+    done_is: str = r"^{unit} ([\d,]+)"
+    faults_are: str = r"^faults that struck \(([\d,]+)\)"
+    breaches_are: str = r"^breaches: ([\d,]+)"
+    """Where its summary says them."""
     process: subprocess.Popen[bytes] | None = None
     out: IO[bytes] | None = None
     trouble: str | None = None
@@ -81,7 +83,7 @@ class Proof:
         if self.out is not None and not self.out.closed:
             self.out.close()
             self.took_s = time.monotonic() - self.began
-            self.trouble = self.trouble or judged(code, self.found(BREACHES), self.done, self.wanted, self.unit)
+            self.trouble = self.trouble or judged(code, self.breaches, self.done, self.wanted, self.unit)
         return True
 
     def end(self, why: str) -> None:
@@ -96,14 +98,18 @@ class Proof:
                 continue
             break
 
-    def found(self, pattern: re.Pattern[str]) -> int | None:
+    def found(self, pattern: str) -> int | None:
         """As its summary says it; of several the last."""
-        numbers = pattern.findall(self.said)
+        numbers = re.findall(pattern.format(unit=self.unit), self.said, re.MULTILINE)
         return int(numbers[-1].replace(",", "")) if numbers else None
 
     @property
     def done(self) -> int | None:
-        return self.found(re.compile(rf"^{self.unit}:? ([\d,]+)", re.MULTILINE))
+        return self.found(self.done_is)
+
+    @property
+    def breaches(self) -> int | None:
+        return self.found(self.breaches_are)
 
 
 def judged(code: int, breaches: int | None, done: int | None, wanted: int, unit: str) -> str | None:
@@ -138,7 +144,17 @@ def proofs(quick: bool, seed: int) -> list[Proof]:
     return [
         Proof("chaos", "tests.chaos", chaos, "runs", RUNS, nice=0),
         Proof("simulation", "tests.sim", [*given, *jobs, "--lifetimes", str(lives)], "lifetimes", lives, nice=5),
-        Proof("hostile", "tests.hostile.fuzz", hostile, "bodies", bodies, nice=5),
+        Proof(
+            "hostile",
+            "tests.hostile.fuzz",
+            hostile,
+            "bodies",
+            bodies,
+            nice=5,
+            done_is=r"^([\d,]+) {unit} in",
+            faults_are=r"^([\d,]+) {unit} in",
+            breaches_are=r"^[\d,]+ {unit} in .*: ([\d,]+) wrong$",
+        ),
     ]
 
 
@@ -186,7 +202,7 @@ def report(chosen: Sequence[Proof], seed: int) -> int:
     print()
     faults = breaches = 0
     for proof in chosen:
-        struck, broken = proof.found(FAULTS), proof.found(BREACHES)
+        struck, broken = proof.found(proof.faults_are), proof.breaches
         faults, breaches = faults + (struck or 0), breaches + (broken or 0)
         done = "–" if proof.done is None else f"{proof.done:,} {proof.unit}"
         verdict = "holds" if proof.trouble is None else f"FAILED: {proof.trouble}"

@@ -42,7 +42,16 @@ def test_only_a_whole_summary_without_a_breach_holds(
     monkeypatch.setattr(prove, "LOGS", tmp_path)
     (tmp_path / "chaos.log").write_text(said)
     proof = next(proof for proof in prove.proofs(quick=True, seed=1) if proof.name == "chaos")
-    assert prove.judged(code, proof.found(prove.BREACHES), proof.done, proof.wanted, proof.unit) == trouble
+    assert prove.judged(code, proof.breaches, proof.done, proof.wanted, proof.unit) == trouble
+
+
+def test_the_summary_of_hostile_bodies_is_understood(
+    prove: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prove, "LOGS", tmp_path)
+    (tmp_path / "hostile.log").write_text("20,000 bodies in 9 s, 2,222/s, seed 1: 3 wrong\n  a fault\n")
+    proof = next(proof for proof in prove.proofs(quick=True, seed=1) if proof.name == "hostile")
+    assert (proof.done, proof.breaches) == (20_000, 3)
 
 
 def test_every_disaster_is_counted(prove: ModuleType) -> None:
