@@ -1,7 +1,7 @@
 """What is promised, held against what can go wrong. Half an hour at most, or two minutes with --quick. Called by `./infra/prove`.
 
-Three proofs at once, each a program of its own with a summary of its own: a million simulated lifetimes, disasters on real
-processes, a million hostile callback bodies. Exit 1 on any breach, and when a proof is missing, stops early or proves less
+Four proofs at once, each a program of its own with a summary of its own: a million simulated lifetimes, disasters on real
+processes, a million hostile callback bodies, requests made from /openapi.json. Exit 1 on any breach, and when a proof is missing, stops early or proves less
 than was asked of it.
 """
 
@@ -26,6 +26,7 @@ FULL_S, QUICK_S = 1_740.0, 240.0
 TOLD_EVERY_S = 15.0
 END_S = 30.0
 """For a proof to leave in order once it was asked to."""
+NAMES = ("chaos", "simulation", "hostile", "contract")
 RUNS = 13
 """Of disasters: each on every engine on which it can happen."""
 SHOWN = 20
@@ -136,14 +137,15 @@ def exists(module: str) -> bool:
 
 def proofs(quick: bool, seed: int) -> list[Proof]:
     """The disasters mostly wait, and go before the two that fill the processor."""
-    lives, bodies = (20_000, 20_000) if quick else (1_000_000, 1_000_000)
+    lives, bodies, examples = (10_000, 20_000, 5) if quick else (1_000_000, 1_000_000, 100)
     given = ["--seed", str(seed)]
     jobs = ["--jobs", str(os.cpu_count() or 1)]
     chaos = [*given, "--quick"] if quick else given
+    most = f"{(QUICK_S if quick else FULL_S) - END_S:.0f}s"  # it says what it did instead of being ended
     hostile = [*given, *jobs, "--bodies", str(bodies), "--engine", "both"]
     return [
         Proof("chaos", "tests.chaos", chaos, "runs", RUNS, nice=0),
-        Proof("simulation", "tests.sim", [*given, *jobs, "--lifetimes", str(lives)], "lifetimes", lives, nice=5),
+        Proof("simulation", "tests.sim", [*given, *jobs, "--lifetimes", str(lives), "--for", most], "lifetimes", lives, nice=5),
         Proof(
             "hostile",
             "tests.hostile.fuzz",
@@ -155,6 +157,16 @@ def proofs(quick: bool, seed: int) -> list[Proof]:
             faults_are=r"^([\d,]+) {unit} in",
             breaches_are=r"^[\d,]+ {unit} in .*: ([\d,]+) wrong$",
         ),
+        Proof(
+            "contract",
+            "tests.hostile.contract",
+            [*given, "--examples", str(examples)],
+            "examples",
+            examples,
+            nice=5,
+            done_is=r'^.*"{unit}": ([\d,]+)',
+            breaches_are=r'^.*"exit": ([\d,]+)',
+        ),
     ]
 
 
@@ -162,7 +174,7 @@ def main() -> int:
     reader = argparse.ArgumentParser(prog="./infra/prove", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     reader.add_argument("--quick", action="store_true", help="two minutes instead of thirty")
     reader.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="of all that is drawn")
-    reader.add_argument("--only", choices=("chaos", "simulation", "hostile"), action="append", help="this proof (repeatable)")
+    reader.add_argument("--only", choices=NAMES, action="append", help="this proof (repeatable)")
     asked = reader.parse_args()
     sys.path.insert(0, str(ROOT))
     LOGS.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""A subscriber is down for its whole schedule, everything is given up; it comes back, an operator asks for recovery, and
-everything arrives, once."""
+"""A subscriber is down for its whole schedule, everything is given up; after five days it is disabled. It comes back, an
+operator resumes it and asks for recovery, and everything arrives, once."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ from tests.chaos.ground import HOUR_S, Ground, until
 
 SCHEDULE, SHORT = [5, 300, 1_800], [5]
 """Seconds before each repetition. Everybody's own is longer, and no different."""
+LOST = ("abandoned", "skipped")
 
 
 async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 3.0) -> None:
@@ -26,9 +27,15 @@ async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 3.0) -> 
             return
         await ground.turn(HOUR_S)  # its breaker lets one try through an hour
         await asyncio.sleep(0.1)
-    lost = await _count(ground, "abandoned")
-    ground.history.expect(lost > 0, "a subscriber that is down is given up")
+    for state in LOST:
+        ground.history.note(state, await _count(ground, state))
+    ground.history.expect(await _lost(ground) > 0, "a subscriber that is down is given up")
     ground.subscribers.down.clear()
+    _, found = await ground.ask("GET", f"/v1/subscriptions/{sleeper}")
+    if found["status"] == "disabled":
+        ground.history.faults["subscription disabled"] += 1
+        status, _ = await ground.ask("POST", f"/v1/subscriptions/{sleeper}/resume")
+        ground.history.expect(status == 200, f"resume was answered {status}")
     status, job = await ground.ask("POST", f"/v1/subscriptions/{sleeper}/recover", {"since": "2020-01-01T00:00:00Z"})
     ground.history.expect(status == 202, f"recover was answered {status}: {job}")
     await ground.turn(HOUR_S)
@@ -49,4 +56,8 @@ async def _count(ground: Ground, state: str) -> int:
 
 
 async def _recovered(ground: Ground) -> bool:
-    return await _count(ground, "abandoned") == 0 and await _count(ground, "pending") == 0
+    return await _lost(ground) == 0 and await _count(ground, "pending") == 0
+
+
+async def _lost(ground: Ground) -> int:
+    return sum([await _count(ground, state) for state in LOST])
