@@ -61,7 +61,7 @@ class Player:
         self._marks = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=64), timeout=aiohttp.ClientTimeout(PATIENCE_S), trust_env=False
+            connector=aiohttp.TCPConnector(limit=32), timeout=aiohttp.ClientTimeout(PATIENCE_S), trust_env=False
         )
 
     def routes(self, app: web.Application) -> None:

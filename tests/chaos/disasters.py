@@ -29,14 +29,14 @@ class Disaster:
 
 
 DISASTERS = {
-    "kills": Disaster(kills.run, BOTH, 1.5, 90),
-    "outages": Disaster(outages.run, ("postgres",), 1.5, 90),
-    "full-disk": Disaster(full_disk.run, ("sqlite",), 1.5, 60, audited=False),
+    "kills": Disaster(kills.run, BOTH, 1.5, 75),
+    "outages": Disaster(outages.run, ("postgres",), 1.5, 60),
+    "full-disk": Disaster(full_disk.run, ("sqlite",), 1.5, 45, audited=False),
     "frozen": Disaster(frozen.run, ("postgres",), 1.5, 60),
     "neighbours": Disaster(neighbours.run, BOTH, 1.0, 30),
     "storm": Disaster(storm.run, BOTH, 6.25, 125, receipts=False),
     "recovery": Disaster(recovery.run, BOTH, 1.5, 60),
-    "soak": Disaster(soak.run, BOTH, 1.0, 150, audited=False),
+    "soak": Disaster(soak.run, BOTH, 1.0, 120, audited=False),
 }
 
 

@@ -131,8 +131,9 @@ class Ground:
 
     def __post_init__(self) -> None:
         headers = {"Authorization": f"Bearer {KEYS['CALLSHEET_ADMIN_KEY']}"}
+        few = aiohttp.TCPConnector(limit=16)
         timeout = aiohttp.ClientTimeout(10)
-        self.http = aiohttp.ClientSession(self.url, headers=headers, timeout=timeout, trust_env=False)
+        self.http = aiohttp.ClientSession(self.url, headers=headers, connector=few, timeout=timeout, trust_env=False)
 
     @property
     def url(self) -> str:

@@ -7,8 +7,9 @@ import time
 from tests.chaos.ground import Ground, until
 
 GOOD = 97
-GROWN_MIB = 16.0
-"""Connections to a hundred subscribers, their keys and the rows in hand; ten megabytes an answer would show at once."""
+GROWN_MIB = {"sqlite": 48.0, "postgres": 16.0}
+"""Connections to a hundred subscribers, their keys and the rows in hand; on SQLite besides the 32 MiB of the writer's page
+cache. Ten megabytes an answer would show at once."""
 LATE_S = 10.0
 """Less than what an attempt at the one that hangs takes: nobody waits for it."""
 
@@ -37,7 +38,7 @@ async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 2.0) -> 
     ground.history.expect(late_s < LATE_S, f"the others were told {late_s:.0f} s late")
     ground.history.note("memory grown, MiB", service.status("VmRSS") / 1024 - before)
     grown = service.status("VmRSS") / 1024 - before
-    ground.history.expect(grown < GROWN_MIB, f"the memory of the service grew by {grown:.0f} MiB")
+    ground.history.expect(grown < GROWN_MIB[ground.engine], f"the memory of the service grew by {grown:.0f} MiB")
     tried = await ground.one("SELECT count(*) FROM attempt WHERE outcome <> 'told'")
     ground.history.expect(tried > 0, "the three were tried as well")
 

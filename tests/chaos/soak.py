@@ -11,16 +11,22 @@ from tests.chaos.ground import HOUR_S, Ground, Process, until
 
 DAY_S = 24 * HOUR_S
 GROWN_MIB = 24.0
-FILES = 24
+FILES = 48
+"""As many connections as caller and provider keep."""
 WAL_MIB = 65.0
 """The limit that the service sets for it, and a page."""
 BLOAT = 1.6
+VACUUM_S = 2
+"""Between two looks of PostgreSQL's own janitor: compressed as the days are."""
 WARM, WARM_QUICK = 3, 1
 """Days until rows have been dropped and their room is used again."""
 
 
 async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 25.0) -> None:
     ground.keep = Keep(1, 1, 1, 1, 1, 1)
+    if ground.server is not None:
+        await ground.rows(f"ALTER SYSTEM SET autovacuum_naptime = '{VACUUM_S}s'")
+        await ground.rows("SELECT pg_reload_conf()")
     service = await ground.start("serve")
     sweeper = await ground.subscribe("all")
     days: list[tuple[float, int, float]] = []
