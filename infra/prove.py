@@ -137,7 +137,7 @@ def exists(module: str) -> bool:
 
 def proofs(quick: bool, seed: int) -> list[Proof]:
     """The disasters mostly wait, and go before the two that fill the processor."""
-    lives, bodies, examples = (10_000, 20_000, 5) if quick else (1_000_000, 1_000_000, 100)
+    lives, bodies, examples = (5_000, 20_000, 5) if quick else (1_000_000, 1_000_000, 100)
     given = ["--seed", str(seed)]
     jobs = ["--jobs", str(os.cpu_count() or 1)]
     chaos = [*given, "--quick"] if quick else given
