@@ -6,6 +6,8 @@ import time
 from service.domain import ids
 from tests.chaos.ground import LEASE_OVER_S, Ground, Process, until
 
+AGAIN_S = 20.0
+"""For a moment in which a worker is inside no transaction."""
 SLOW_S = 0.2
 """What an answer of the subscriber takes: so that there is always something in the air."""
 
@@ -17,15 +19,17 @@ async def run(ground: Ground, for_s: float, quick: bool, per_s: float = 5.0) -> 
     ground.subscribers.slow_s = SLOW_S
     end = time.monotonic() + for_s
     async with ground.load(per_s):
-        while time.monotonic() < end or not ground.history.faults:
+        while time.monotonic() < end or (not ground.history.faults and time.monotonic() < end + AGAIN_S):
             await until(lambda: _in_the_air(ground), "notices in the air")
             sleeper = ground.dice.choice(workers)
             if not await _frozen(ground, sleeper):
                 continue
             ground.history.faults["worker frozen past its leases"] += 1
             await ground.turn(LEASE_OVER_S)
-            await _ten_more(ground)
-            ground.thaw(sleeper)
+            try:
+                await _ten_more(ground)
+            finally:
+                ground.thaw(sleeper)
             await asyncio.sleep(ground.dice.uniform(0.2, 0.6))
     await ground.drain(LEASE_OVER_S)
     repeated = {ids.decode(ids.DELIVERY, name) for name, told in ground.history.told.items() if told.count > 1}
