@@ -15,6 +15,7 @@ from service.accounts import Accounts, Desk
 from service.channels.registry import CHANNELS
 from service.domain.admission import Caps
 from service.domain.catalog import Catalog
+from service.domain.due import LEASE_MS
 from service.domain.errors import Unavailable
 from service.domain.ids import Ids
 from service.domain.patience import Pace
@@ -28,7 +29,7 @@ from service.sandbox import BASE_URLS, SandboxSettings, create_sandbox
 from service.sandbox.app import ROOT as SANDBOX_ROOT
 from service.settings import Settings
 from service.signing import CallbackTokens, Seal, new_secret
-from service.store import apps, journal, migrate, restored
+from service.store import apps, deliveries, journal, migrate, restored
 from service.store.apps import DEFAULT_APP
 from service.store.clock import Following
 from service.store.database import Database, inside_transaction
@@ -106,6 +107,8 @@ async def prepare(parts: Parts) -> None:
     row = {"id": DEFAULT_APP, "label": "", "weight": 1, "sealed": sealed}
     await parts.db.write(lambda tx: apps.ensure_app(tx, row | {"created_at": tx.now}))
     await parts.db.write(restored.go_on)
+    if isinstance(parts.db, SQLite):
+        await parts.db.write(lambda tx: deliveries.take_back(tx, LEASE_MS))
     parts.db.ids.raise_floor(await parts.db.read(journal.last_id))
 
 

@@ -198,6 +198,20 @@ def release(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
     return standing
 
 
+def take_back(tx: Tx, lease_ms: int) -> int:
+    """Whatever is leased is due at once: for a process that starts and holds the database alone, so that whoever had leased it
+    is dead. A pause after a failed attempt that looks like a lease is cut short by as much, once."""
+    leased = and_(
+        _delivery.c.due_at > tx.now, _delivery.c.due_at <= tx.now + lease_ms, _delivery.c.fence > _delivery.c.attempts
+    )
+    lanes_of = set()
+    for open_ones in (lanes.FRESH, lanes.AGAIN):
+        lanes_of |= set(tx.sql.execute(select(_delivery.c.subscription_id).where(open_ones, leased).distinct()).scalars())
+    count = tx.sql.execute(update(_delivery).where(_delivery.c.due_at.is_not(None), leased).values(due_at=tx.now)).rowcount
+    lanes.touch(tx, dict.fromkeys(lanes_of, tx.now))
+    return count
+
+
 def skip_open(tx: Tx, subscription_id: int, most: int) -> int:
     """A disabled subscription keeps what it would have been told as skipped, to be recovered; so many at a time. What is
     being settled just now is not waited for."""
