@@ -1,4 +1,7 @@
-"""Lives of a service that nobody thought of, on both engines. More of them: CALLSHEET_MODEL_LIVES=2000, each time others."""
+"""Lives of a service that nobody thought of, on both engines.
+
+More of them, each time others, and what fails made as short as it can be: CALLSHEET_MODEL_LIVES=2000.
+"""
 
 import asyncio
 import os
@@ -6,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import ENGINES, empty
@@ -42,6 +45,7 @@ def test_whatever_happens_the_service_agrees_with_the_model(kind: str, request: 
         deadline=None,
         database=None,
         print_blob=False,
+        phases=Phase if LIVES else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Here, settings=lives)
