@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from service.flow import place, work
 from tests.model.believed import ENDINGS, GIVEN_UP_MS, Listener, Order, Owed, advances, contradicts
@@ -40,6 +40,7 @@ CREATE: dict[str, list[Any]] = {
     "busy": [httpx.Response(429, json={"error": {"code": "RateLimitExceeded", "message": "later"}})],
     "away": [httpx.ConnectError("refused")],
 }
+ANSWERS = st.sampled_from(["accept", "accept", *CREATE])
 
 
 class Machine(RuleBasedStateMachine):
@@ -146,14 +147,17 @@ class Machine(RuleBasedStateMachine):
     def a_listener(self, pick: int) -> Listener:
         return self.listeners[pick % len(self.listeners)]
 
+    @initialize(wants=st.sampled_from(WANTS[:2]), answers=st.lists(ANSWERS, min_size=2, max_size=3))
+    def begin(self, wants: tuple[str, ...], answers: list[str]) -> None:
+        """Nothing much can happen where nobody has ordered anything and nobody listens."""
+        self.subscribe("default", HOSTS[0], wants)
+        for answer in answers:
+            self.submit("default", answer, None)
+
     # --- orders ---
 
     @precondition(lambda self: len(self.orders) < FULL)
-    @rule(
-        app=st.sampled_from(APPS),
-        answer=st.sampled_from(["accept", "accept", *CREATE]),
-        key=st.sampled_from([None, "k1", "k2"]),
-    )
+    @rule(app=st.sampled_from(APPS), answer=ANSWERS, key=st.sampled_from([None, "k1", "k2"]))
     def submit(self, app: str, answer: str, key: str | None) -> None:
         self.count += 1
         body = {"model": PRO, "prompt": f"number {self.count}"}
@@ -422,17 +426,19 @@ class Machine(RuleBasedStateMachine):
         wanted = [o.name for o in self.orders if o.app == app and (state is None or o.state in state.split(","))]
         assert [row["id"] for row in rows] == wanted[::-1]
 
-    @precondition(lambda self: self.orders or self.listeners)
     @rule(pick=PICK)
     def trespass(self, pick: int) -> None:
         """By the name of another app's thing: as if it were not there."""
-        for kind, thing in [("tasks", self.a_task(pick))] if self.orders else [("subscriptions", self.a_listener(pick))]:
-            other = APPS[thing.app == APPS[0]]
-            paths = [("GET", ""), ("POST", "/cancel"), ("POST", "/forget"), ("GET", "/timeline"), ("GET", "/explain")]
-            if kind == "subscriptions":
-                paths = [("GET", ""), ("POST", "/pause"), ("POST", "/rotate"), ("POST", "/test"), ("DELETE", "")]
-            for method, path in paths:
-                assert self.do(self.api(method, f"/v1/{kind}/{thing.name}{path}", other)).status_code == 404
+        order, listener = self.a_task(pick), self.a_listener(pick)
+        paths = [("GET", ""), ("POST", "/cancel"), ("POST", "/forget"), ("GET", "/timeline"), ("GET", "/explain")]
+        tries = [(order.app, method, f"/v1/tasks/{order.name}{path}") for method, path in paths]
+        paths = [("GET", ""), ("POST", "/pause"), ("POST", "/rotate"), ("POST", "/test"), ("DELETE", "")]
+        tries += [(listener.app, method, f"/v1/subscriptions/{listener.name}{path}") for method, path in paths]
+        for app in APPS:
+            for row in self.do(self.all_of("/v1/deliveries", app, 100))[:1]:
+                tries += [(app, "GET", f"/v1/deliveries/{row['id']}"), (app, "POST", f"/v1/deliveries/{row['id']}/resend")]
+        for app, method, path in tries:
+            assert self.do(self.api(method, path, APPS[app == APPS[0]])).status_code == 404, path
 
     @invariant()
     def agrees(self) -> None:
@@ -503,17 +509,17 @@ class Machine(RuleBasedStateMachine):
     async def _settle_down(self) -> None:
         """Everybody heals, everything is recovered: then everybody was told everything, in words that anybody can verify."""
         self.world.on_notice.clear()
+        await self._quiet()
         await self.statuses()
+        waiting = {
+            row["subscription"] for app in APPS for row in await self.all_of("/v1/deliveries", app, 100, state="pending")
+        }
+        assert waiting <= {listener.name for listener in self.listeners if listener.status == "paused"}, "nobody told its lane"
         living = [listener for listener in self.listeners if listener.status != "deleted"]
         for listener in living:
             await self.api("POST", f"/v1/subscriptions/{listener.name}/resume", listener.app)
             await self._recover(listener)
-        for _ in range(60):
-            await work.step(self.world.parts)
-            await self.world.deliver()
-            self.world.silence(minutes=120)
-            if not (await self.world.rows("SELECT 1 FROM delivery WHERE state = 'pending' LIMIT 1")):
-                break
+        await self._quiet()
         bodies = {entry["id"]: entry["notice"] for app in APPS for entry in self.feed[app]}
         assert len(bodies) == sum(map(len, self.feed.values()))
         for listener in living:
@@ -524,8 +530,19 @@ class Machine(RuleBasedStateMachine):
                 assert said, "it is delivered, and nobody heard it"
                 assert {(s.host, s.type) for s in said} == {(listener.host, row["event"])}
                 assert all(verifies(s, listener.secrets) for s in said)
+                assert any(isinstance(s.answer, httpx.Response) and s.answer.is_success for s in said)
         now = self.world.now
         assert all(order.state != "lost" or now > START_MS + GIVEN_UP_MS for order in self.orders)
+
+    async def _quiet(self) -> None:
+        """Time passes, until nothing is to be done any more that only takes time."""
+        for _ in range(60):
+            worked = await work.step(self.world.parts)
+            delivered = await self.world.deliver()
+            self.world.silence(minutes=120)
+            [lanes] = await self.world.rows("SELECT count(*) AS n FROM lane WHERE due_at IS NOT NULL")
+            if not (worked or delivered or lanes.n):
+                return
 
 
 def verifies(said: Any, secrets: list[str]) -> bool:
