@@ -510,13 +510,13 @@ class Machine(RuleBasedStateMachine):
 
     async def _settle_down(self) -> None:
         """Everybody heals, everything is recovered: then everybody was told everything, in words that anybody can verify."""
-        self.world.on_notice.clear()
         await self._quiet()
         await self.statuses()
         waiting = {
             row["subscription"] for app in APPS for row in await self.all_of("/v1/deliveries", app, 100, state="pending")
         }
         assert waiting <= {listener.name for listener in self.listeners if listener.status == "paused"}, "nobody told its lane"
+        self.world.on_notice.clear()
         living = [listener for listener in self.listeners if listener.status != "deleted"]
         for listener in living:
             await self.api("POST", f"/v1/subscriptions/{listener.name}/resume", listener.app)
