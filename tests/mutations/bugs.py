@@ -58,7 +58,12 @@ BUGS = (
     Bug(
         "an order whose answer got lost is sent again",
         "service/domain/advance.py",
-        (("        case NotSent(reason):\n", "        case NotSent(reason) | Unknown(reason):\n"),),
+        (
+            (
+                "            return placement.unknown(task, sub, news, now, terms)",
+                "            return placement.placed_again(task, sub, NotSent(news.reason), now, jitter)",
+            ),
+        ),
         ("tests/flow/test_unknown.py", "tests/domain/test_advance.py"),
         ("tests/domain", "tests/flow", "tests/model"),
     ),
