@@ -95,6 +95,8 @@ class Said:
     headers: httpx.Headers
     body: bytes
     at: int
+    answer: "Answer"
+    """What it answered, or what it did instead."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -188,7 +190,7 @@ class World:
         headers = request.headers
         body = request.content
         kind = orjson.loads(body).get("type", "")
-        self.said.append(Said(request.url.host, headers.get("webhook-id", ""), kind, headers, body, self.now))
+        self.said.append(Said(request.url.host, headers.get("webhook-id", ""), kind, headers, body, self.now, answer))
         if isinstance(answer, Exception):
             raise answer
         return answer

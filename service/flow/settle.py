@@ -84,7 +84,7 @@ def settle_all(tx: Tx, parts: Parts, batches: Sequence[Sequence[Settlement]]) ->
     attempts: list[tuple[Any, ...]] = []
     for s in settlements:
         lane = mine.get(s.subscription_id)
-        counted = [due for due in s.parcel if due.id in standing]
+        counted = [due for due in s.parcel if (due.id, due.fence) in standing]
         if lane is None or not counted:
             continue
         told = isinstance(s.outcome, Told)
@@ -94,7 +94,9 @@ def settle_all(tx: Tx, parts: Parts, batches: Sequence[Sequence[Settlement]]) ->
             attempts.append(_attempt_row(s, due))
             if told:
                 delivered.append(due.id)
-            elif standing[due.id] == deliveries.SKIPPED:  # it was disabled meanwhile: nothing follows from this attempt
+            elif (
+                standing[due.id, due.fence] == deliveries.SKIPPED
+            ):  # it was disabled meanwhile: nothing follows from this attempt
                 others.append((deliveries.SKIPPED, due.attempts + 1, due.hurried, None, tx.now, due.id))
             else:
                 others.append(_after(due, _decide(parts, lane, s, due, tx.now), tx.now))

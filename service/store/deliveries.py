@@ -158,12 +158,12 @@ def _fences(pg: bool) -> Any:
 _FENCES = Statement(_fences)
 
 
-def held(tx: Tx, claims: Sequence[tuple[int, int]]) -> dict[int, str]:
+def held(tx: Tx, claims: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
     """Which of these (delivery, fence) leases still stand, and in what state; locked. Skipped: its subscription was disabled
-    while the attempt was under way."""
+    while the attempt was under way. By both: an older lease of the same delivery may be asked about in the same commit."""
     rows = _FENCES.plain(tx.sql, ids=compiled.names(tx.postgres, [i for i, _ in claims]))
     found = {i: (fence, state) for i, fence, state in rows}
-    return {i: found[i][1] for i, fence in claims if i in found and found[i][0] == fence}
+    return {(i, fence): found[i][1] for i, fence in claims if i in found and found[i][0] == fence}
 
 
 _DELIVERED = Statement(
@@ -193,7 +193,7 @@ def settle(tx: Tx, delivered: Sequence[int], others: Sequence[tuple[Any, ...]], 
 
 def release(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
     """Leases given back unused: due again. Which of them were."""
-    standing = {i for i, state in held(tx, claims).items() if state == OPEN}
+    standing = {i for (i, _), state in held(tx, claims).items() if state == OPEN}
     tx.sql.execute(update(_delivery).where(among(tx.postgres, _delivery.c.id, sorted(standing))).values(due_at=tx.now))
     return standing
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from service.egress import BlockedAddress, HungUp
-from service.flow import claim, deliver, settle
+from service.flow import claim, deliver, settle, subscribe
 from service.store import deliveries
 from service.store.database import Tx
 from tests.flow.couriers import answers, attempts, pass_time, queued, steady
@@ -151,6 +151,25 @@ async def test_what_is_already_told_is_not_told_again_by_a_late_settlement(world
     [row] = await world.deliveries()
     assert (row.state, row.attempts) == ("delivered", 1)
     assert len({said.id for said in world.said}) == 1
+
+
+async def test_a_late_settlement_settles_nothing_beside_the_one_that_holds_the_lease(world: World) -> None:
+    """Both in one commit: the lease of the one says nothing for the other."""
+    await world.subscribe()
+    await queued(world)
+    [slow] = [(due,) for due in world.parts.courier.take(10)]
+    late = await deliver.try_once(world.parts, world.addressees, slow)
+    [row] = await world.deliveries()
+    await subscribe.resend(world.parts, "default", row.id)
+    [parcel] = await claim.claim(world.parts, 10)
+    world.on_notice["hook.test"] = answers(500)
+    held = await deliver.try_once(world.parts, world.addressees, parcel)
+    assert late.settlement is not None
+    assert held.settlement is not None
+    await settle.settle(world.parts, [late.settlement, held.settlement])
+    [row] = await world.deliveries()
+    assert (row.state, row.attempts) == ("pending", 1)
+    assert [outcome for _, outcome, _ in await attempts(world)] == ["failed"]
 
 
 async def test_an_attempt_in_the_air_is_recorded_although_its_subscription_was_disabled_meanwhile(world: World) -> None:
