@@ -102,8 +102,9 @@ def _b64url(raw: bytes) -> str:
 TOKEN_LIFETIME_S = 96 * 3_600
 """A provider may work on a task for 72 h and repeat its callback for 8 more; the rest is grace."""
 
-SKEW_S = 60
-"""A token may come from the future by this much: another of our machines minted it, and its clock is ahead."""
+SKEW_S = 86_400
+"""A token may come from the future by this much: the clock that minted it was ahead, and was set right since. Nobody but us
+can mint one, so this costs nothing, and a callback that is turned away may never come again."""
 
 TOKEN_SALT = b"callsheet.callback.1"
 """Keeps a signature of anything else under the same keys from ever passing for a token."""
