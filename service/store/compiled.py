@@ -82,6 +82,14 @@ def each(sql: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
         raise _wrapped(sql, text, error) from error
 
 
+def run(sql: Connection, text: str, values: Sequence[Any]) -> None:
+    """On SQLite, straight to the driver."""
+    try:
+        _driver(sql).execute(text, values)
+    except sqlite3.Error as error:
+        raise _wrapped(sql, text, error) from error
+
+
 def _driver(sql: Connection) -> sqlite3.Connection:
     connection = sql.connection.dbapi_connection
     assert isinstance(connection, sqlite3.Connection)

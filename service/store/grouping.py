@@ -19,7 +19,7 @@ from service.store.database import Commit, Tx, Verb, translated
 
 QUEUE_LIMIT = 8_192
 """Waiting operations: some tenths of a second of work. More callers are told to come again."""
-FULL = 64
+FULL = 24
 """With fewer waiting, a second transaction beside the one under way costs more than it gains: two halves for one whole."""
 BATCH_LIMIT = 512
 """Operations in one transaction: beyond it latency grows and throughput does not."""
