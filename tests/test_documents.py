@@ -78,7 +78,7 @@ def test_every_curl_of_the_readme_works_as_it_stands(service: Running, tmp_path:
     env = os.environ | {"CALLSHEET": service.url, "KEY": reach(service.env).key or "", "CURL_HOME": str(tmp_path)}
     answers = []
     for block in [block for block in BLOCKS if "curl" in block]:
-        done = subprocess.run(["bash", "-c", block], env=env, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(["bash", "-c", block], env=env, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, ""), block
         answers.append(json.loads(done.stdout))
         env.setdefault("TASK", answers[0]["id"])

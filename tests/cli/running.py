@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ finally:
     print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
 """
     env = service.env | {"CALLSHEET_PUBLIC_URL": service.url}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "[]\n")
 
 

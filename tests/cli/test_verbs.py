@@ -234,7 +234,7 @@ def test_the_feed_is_followed_from_now_on(call: Call, service: Running) -> None:
         assert watching.stderr is not None
         assert "Listening" in watching.stderr.readline()
         task = document(call("submit", "a cat", *MODEL, "--json"))
-        said = watching.communicate(timeout=20)[0]
+        said = watching.communicate(timeout=60)[0]
     event = json.loads(said)
     assert (watching.returncode, event["type"]) == (0, "task.succeeded")
     assert event["notice"]["data"]["task"]["id"] == task["id"]

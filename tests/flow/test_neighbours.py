@@ -29,7 +29,7 @@ def dead_port() -> int:
 
 
 async def all_told(others: Receivers, names: list[str], count: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await others.until(lambda: all(len(others.got[name]) >= count for name in names))
 
 

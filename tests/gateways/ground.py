@@ -23,7 +23,7 @@ from service.sandbox import BASE_URLS, SandboxSettings, alone, create_sandbox
 from service.wire import Reply
 from tests.gateways.subjects import SUBJECTS, Subject
 
-WITHIN_S = 20
+WITHIN_S = 60
 """For anything that was said to happen; the usual is a second."""
 QUIET_S = 0.2
 """Patience with those that have to be asked. The others are not asked at all while their callbacks come."""

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
-WITHIN_S = 30
+WITHIN_S = 60
 KEYS = {
     "CALLSHEET_SIGNING_KEYS": "a-signing-key-of-thirty-two-chars",
     "CALLSHEET_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",

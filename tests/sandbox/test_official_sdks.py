@@ -39,7 +39,7 @@ async def talk(work: Any, *args: Any) -> Any:
 
 async def test_create_get_list_delete(live: Live, sdk: tuple[ModuleType, str]) -> None:
     module, provider = sdk
-    client = module.Ark(base_url=live.base(provider), api_key="k-test", max_retries=0, timeout=10)
+    client = module.Ark(base_url=live.base(provider), api_key="k-test", max_retries=0, timeout=60)
     tasks = client.content_generation.tasks
 
     def create() -> Any:
@@ -61,12 +61,12 @@ async def test_create_get_list_delete(live: Live, sdk: tuple[ModuleType, str]) -
 
 async def test_errors_reach_the_caller_with_their_code_and_field(live: Live, sdk: tuple[ModuleType, str]) -> None:
     module, provider = sdk
-    stranger = module.Ark(base_url=live.base(provider), api_key="bad-key", max_retries=0, timeout=10)
+    stranger = module.Ark(base_url=live.base(provider), api_key="bad-key", max_retries=0, timeout=60)
     with pytest.raises(Exception, match="the API key") as refused:
         await talk(lambda: stranger.content_generation.tasks.get(task_id="cgt-1"))
     error: Any = refused.value
     assert (error.status_code, error.code, error.type) == (401, "AuthenticationError", "Unauthorized")
-    client = module.Ark(base_url=live.base(provider), api_key="k-test", max_retries=0, timeout=10)
+    client = module.Ark(base_url=live.base(provider), api_key="k-test", max_retries=0, timeout=60)
     content = [{"type": "text", "text": "a cat"}]
     with pytest.raises(Exception, match="duration") as wrong:
         await talk(lambda: client.content_generation.tasks.create(model=PRO, content=content, duration=13))

@@ -144,12 +144,12 @@ async def test_the_clock_of_the_database_can_be_asked(db: Postgres) -> None:
 async def test_readers_and_writers_in_crowds_keep_no_callback_waiting(own_server: Server) -> None:
     db = Postgres(own_server.url, named(11), clock)
     await db.start()
-    slow = [db.read(lambda sql: sql.exec_driver_sql("SELECT pg_sleep(20)")) for _ in range(engine_file.READERS * 2)]
-    slow += [db.write(lambda tx: tx.sql.exec_driver_sql("SELECT pg_sleep(20)")) for _ in range(engine_file.WRITERS * 2)]
+    slow = [db.read(lambda sql: sql.exec_driver_sql("SELECT pg_sleep(90)")) for _ in range(engine_file.READERS * 2)]
+    slow += [db.write(lambda tx: tx.sql.exec_driver_sql("SELECT pg_sleep(90)")) for _ in range(engine_file.WRITERS * 2)]
     crowd = [asyncio.ensure_future(each) for each in slow]
     admin = await asyncpg.connect(own_server.url)
-    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'callsheet' AND query = 'SELECT pg_sleep(20)'"
-    async with asyncio.timeout(15):
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'callsheet' AND query = 'SELECT pg_sleep(90)'"
+    async with asyncio.timeout(60):
         while await admin.fetchval(sleeping) < engine_file.READERS + engine_file.WRITERS:  # noqa: ASYNC110 (a server tells nobody)
             await asyncio.sleep(0.01)
         assert await asyncio.gather(*(tried(db, f"through {i}") for i in range(50))) == [f"through {i}" for i in range(50)]

@@ -22,7 +22,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.up = asyncio.Event()
         self.listening = socket.create_server(("127.0.0.1", 0))
-        self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BYTES)  # accepted connections inherit it
+        self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BYTES)  # accepted connections inherit both
+        self.listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer waits 40 ms for an ACK
         self.port: int = self.listening.getsockname()[1]
         self._ears: list[Ear] = []
 

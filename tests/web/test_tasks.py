@@ -191,7 +191,7 @@ async def test_a_change_made_by_another_process_is_seen_while_waiting(world: Wor
 async def test_nobody_waits_for_a_task_that_has_ended(world: World) -> None:
     path = f"/v1/tasks/{name(await world.submit())}"
     await world.callback("succeeded")
-    answer = await asyncio.wait_for(world.api("GET", path, Prefer="wait=60"), 5)
+    answer = await asyncio.wait_for(world.api("GET", path, Prefer="wait=60"), 30)
     assert answer.json()["state"] == "succeeded"
 
 
