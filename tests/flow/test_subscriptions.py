@@ -233,7 +233,7 @@ async def test_five_days_of_failures_disable_a_subscription_and_say_so(world: Wo
     steady(world)
     await world.subscribe("https://ops.test/", events=["subscription.disabled"])
     sub = await world.subscribe(events=["task.*"])
-    world.on_notice["hook.test"] = list(answers(503, 100_000))
+    world.on_notice["hook.test"] = list(answers(503, 1_000))
     for _ in range(11):
         await queued(world)
         await pass_time(world, 12)
