@@ -15,7 +15,7 @@ import orjson
 from itsdangerous import TimestampSigner
 
 from service.providers.registry import GATEWAYS
-from service.signing import TOKEN_LIFETIME_S, CallbackTokens
+from service.signing import SKEW_S, TOKEN_LIFETIME_S, CallbackTokens
 from service.wire import BODY_LIMIT
 from tests.providers.conformance import FIXTURES
 from tests.world import SIGNING
@@ -92,7 +92,7 @@ class Sender:
         """At these, by id, each with its own provider's name for it."""
         signer = CallbackTokens(SIGNING, lambda: self._now_ms)
         expired = CallbackTokens(SIGNING, lambda: self._now_ms - (TOKEN_LIFETIME_S + 61) * 1_000)
-        early = CallbackTokens(SIGNING, lambda: self._now_ms + 120_000)
+        early = CallbackTokens(SIGNING, lambda: self._now_ms + (SKEW_S + 60) * 1_000)
         rotated_out = CallbackTokens(["a-key-that-was-taken-away-long-ago"], lambda: self._now_ms)
         salted = TimestampSigner(SIGNING[0], salt=b"another", key_derivation="hmac", digest_method=sha256)
         names = sorted(GATEWAYS)
