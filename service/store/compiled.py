@@ -43,7 +43,7 @@ class Statement:
     def one(self, sql: Connection, **values: Any) -> Sequence[Any]:
         """Run once; the rows, if it has any."""
         text, order = self._for(sql)
-        if sql.dialect.name != "sqlite":
+        if not _straight(sql):
             result = sql.exec_driver_sql(text, order(values))
             return result.all() if result.returns_rows else ()
         try:
@@ -66,7 +66,7 @@ class Statement:
     def plain(self, sql: Connection, **values: Any) -> Sequence[Any]:
         """As `one`, with rows that have places only and no names."""
         text, order = self._for(sql)
-        if sql.dialect.name != "sqlite":
+        if not _straight(sql):
             return sql.exec_driver_sql(text, order(values)).all()
         try:
             found: list[Any] = _driver(sql).execute(text, order(values)).fetchall()
@@ -102,6 +102,11 @@ def plainly(sql: Connection, text: str) -> None:
         _driver(sql).execute(text)
     except sqlite3.Error as error:
         raise _wrapped(sql, text, error) from error
+
+
+def _straight(sql: Connection) -> bool:
+    """To SQLite's own driver, unless somebody listens to what is said."""
+    return sql.dialect.name == "sqlite" and not sql.dispatch.before_cursor_execute
 
 
 def _driver(sql: Connection) -> sqlite3.Connection:
