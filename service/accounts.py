@@ -11,6 +11,7 @@ from service.domain.lifecycle import State
 from service.domain.order import Order
 from service.domain.patience import ASKED, CALLED_BACK, ENDING_CALLED_BACK, Pace, Terms
 from service.domain.route import Key
+from service.domain.timekeeping import Agreed
 from service.providers.base import Account, Callbacks, Gateway
 from service.providers.registry import callbacks
 
@@ -64,6 +65,8 @@ class Accounts:
         self.caps: Mapping[Key, Caps] = {key: d.caps or Caps() for key, d in self.desks.items()}
         self.breakers: Mapping[Key, Breaker] = {}
         """As last seen in the database; the truth is there."""
+        self.agreed: dict[Key, Agreed] = {}
+        """When each one's clock and ours last said the same; missing: they did not, or it has not been heard yet."""
         self._learned: Mapping[tuple[str, str, str], Learned] = {}
         self._fitted: dict[tuple[str, str, str], Terms] = {}
 

@@ -1,5 +1,6 @@
 """The chosen parts of one process, passed by hand: no globals, no container."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -43,6 +44,8 @@ class Parts:
     catalog: Catalog = field(repr=False)
     channels: Mapping[str, Channel]
     public_url: str
+    steady_s: Callable[[], float] = time.monotonic
+    """A clock that nobody sets: what is due goes by `clock`, and this one tells whether that was set."""
     metrics: Metrics = field(default_factory=Metrics, repr=False)
     courier: Tray[Due] = field(default_factory=lambda: Tray[Due](IN_HAND))
     submitter: Tray[Placement] = field(default_factory=lambda: Tray[Placement](SENDING))

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import httpx
@@ -74,5 +75,20 @@ def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
         return float(raw)
     try:
         return max(0.0, parsedate_to_datetime(raw).timestamp() - now_ms / 1000)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def date_ms(headers: Mapping[str, str]) -> int | None:
+    """When the answer was made, by the clock of whoever made it. None when absent or senseless."""
+    raw = headers.get("date", "")
+    return _instant(raw) if len(raw) == len("Sun, 06 Nov 1994 08:49:37 GMT") else None
+
+
+@lru_cache(64)
+def _instant(raw: str) -> int | None:
+    """Many answers come within one second."""
+    try:
+        return int(parsedate_to_datetime(raw).timestamp() * 1_000)
     except (ValueError, TypeError, OverflowError):
         return None

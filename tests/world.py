@@ -8,6 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any, Self
 
 import httpx
@@ -24,6 +25,7 @@ from service.domain.ids import Ids
 from service.domain.order import Order
 from service.domain.report import SubmitOutcome
 from service.domain.task import Task
+from service.domain.timekeeping import Agreed
 from service.flow import deliver, place, reconcile, submit, subscribe
 from service.parts import Parts
 from service.providers.base import Account
@@ -111,6 +113,8 @@ class World:
     def __init__(self, engine: Engine, seed: int = 7, desks: Sequence[Desk] = (), **account: Any) -> None:
         """`desks`: other accounts than the one at ark.test; each host of its own speaks Ark."""
         self.engine, self.now, self.seed = engine, START_MS, seed
+        self.jumped_ms = 0
+        """How far our clock was set by somebody: providers have their own."""
         self.random = random.Random(seed)
         self.jobs: dict[str, Job] = {}
         self.on_create: list[Answer | str] = []
@@ -154,7 +158,10 @@ class World:
             catalog=Catalog.default(),
             channels=CHANNELS,
             public_url="https://callsheet.test",
+            steady_s=lambda: (self.now - self.jumped_ms) / 1000,
         )
+        if not self.jumped_ms:  # providers were heard already
+            self.parts.accounts.agreed.update((d.key, Agreed(self.now, self.now)) for d in self.desks)
         self.parts.courier.open = self.parts.submitter.open = True
         self.addressees = deliver.Addressees()
         await prepare(self.parts)
@@ -183,7 +190,9 @@ class World:
         if (played := self.hosts.get(request.url.host)) is not None:
             return played(request)
         if any(request.url.host in desk.account.base_url for desk in self.desks):
-            return self._provider(request)
+            answered = self._provider(request)
+            answered.headers.setdefault("date", formatdate((self.now - self.jumped_ms) / 1000, usegmt=True))
+            return answered
         answer: Answer = self._next(self.on_notice[request.url.host], httpx.Response(204))
         if isinstance(answer, httpx.ConnectError):
             raise answer
@@ -203,7 +212,7 @@ class World:
                 return answer
             if isinstance(answer, Exception):
                 raise answer
-            job = Job(f"cgt-{len(self.jobs) + 1}", orjson.loads(request.content), created_s=self.now // 1000)
+            job = Job(f"cgt-{len(self.jobs) + 1}", orjson.loads(request.content), created_s=(self.now - self.jumped_ms) // 1000)
             job.host = request.url.host
             self.jobs[job.id] = job
             if answer == "accept and time out":
@@ -305,6 +314,11 @@ class World:
 
     def silence(self, seconds: float = 0, minutes: float = 0, hours: float = 0) -> None:
         self.now += int((seconds + 60 * minutes + 3600 * hours) * 1000)
+
+    def clock_jumps(self, hours: float) -> None:
+        """Somebody sets our clock; no time passes."""
+        self.now += int(hours * 3_600_000)
+        self.jumped_ms += int(hours * 3_600_000)
 
     async def reconcile(self) -> int:
         return await reconcile.reconcile(self.parts)

@@ -1,7 +1,8 @@
 """Adoption: which entry of a provider's own list is the order whose answer got lost.
 
 A wrong guess shows somebody another one's video, so only what is unique both ways counts: one entry fits the submission,
-and no other open submission fits that entry. An order that carries our mark needs no guess.
+and no other open submission fits that entry. What was sent while our clock may have been wrong is never guessed, and may
+be any entry of its kind. An order that carries our mark needs no guess.
 """
 
 from collections import defaultdict
@@ -33,6 +34,8 @@ class Sought:
     """It carries its own name as safety identifier."""
     wanted: bool = True
     """False: still being sent; it only stands in the way of a guess."""
+    timed: bool = True
+    """False: our clock may have been wrong when it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ def adopt(sought: Sequence[Sought], listed: Sequence[Listed], claimed: Collectio
         entries = fits[each.submission_id]
         if not each.wanted or not entries:
             continue
-        if len(entries) == 1 and suitors[entries[0].report.remote_id or ""] == 1:
+        sure = each.timed or _mark(entries[0]) is not None
+        if sure and len(entries) == 1 and suitors[entries[0].report.remote_id or ""] == 1:
             adopted[each.submission_id] = entries[0].report
         else:
             doubtful[each.submission_id] = [entry.report.remote_id or "" for entry in entries]
@@ -64,12 +68,14 @@ def adopt(sought: Sequence[Sought], listed: Sequence[Listed], claimed: Collectio
 
 
 def fit(sought: Sought, entry: Listed) -> bool:
-    mark = entry.safety_identifier
-    if mark is not None and ids.decode(ids.SUBMISSION, mark) is not None:
-        return ids.decode(ids.SUBMISSION, mark) == sought.submission_id
+    mark, named = entry.safety_identifier, _mark(entry)
+    if named is not None:
+        return named == sought.submission_id
     if sought.marked or (mark is not None and mark != sought.order.safety_identifier):
         return False
-    if entry.model != sought.order.model or not sought.sent_at - SKEW_MS <= entry.created_at <= sought.until + SKEW_MS:
+    if entry.model != sought.order.model:
+        return False
+    if sought.timed and not sought.sent_at - SKEW_MS <= entry.created_at <= sought.until + SKEW_MS:
         return False
     echoed = dict(entry.fields)
     if (sought.order.service_tier == FLEX) is not (echoed.get("service_tier") == FLEX):
@@ -79,3 +85,8 @@ def fit(sought: Sought, entry: Listed) -> bool:
         if said is not None and said not in MODEL_CHOOSES and name in echoed and echoed[name] != said:
             return False
     return True
+
+
+def _mark(entry: Listed) -> int | None:
+    """The submission that it names."""
+    return None if entry.safety_identifier is None else ids.decode(ids.SUBMISSION, entry.safety_identifier)

@@ -39,6 +39,8 @@ class Submission(NamedTuple):
     answered_at: int | None
     conflict_at: int | None
     """When somebody was alerted that two truths exist about this submission; once is enough."""
+    timed: bool = False
+    """Our clock went by the provider's when this was sent: its time may tell it from others."""
 
 
 class Task(NamedTuple):

@@ -7,10 +7,12 @@ from typing import TypeVar
 import httpx
 
 from service.accounts import Desk
+from service.domain.patience import SECOND_MS
 from service.domain.report import Accepted, NoAnswer, NotSent, SubmitOutcome, Unknown
+from service.domain.timekeeping import compare
 from service.egress import exchange
 from service.parts import Parts
-from service.wire import BODY_LIMIT, Reply
+from service.wire import BODY_LIMIT, Reply, date_ms
 
 log = logging.getLogger("callsheet.gateway")
 
@@ -33,6 +35,7 @@ async def place(parts: Parts, desk: Desk, request: httpx.Request) -> SubmitOutco
         return NotSent(_reason(error))
     except httpx.HTTPError as error:
         return Unknown(_reason(error))
+    _compare_clocks(parts, desk, reply)
     outcome = desk.gateway.read_submit(reply, parts.clock())
     if not isinstance(outcome, Accepted):
         log.info(
@@ -52,7 +55,19 @@ async def ask(
         reply = await exchange(parts.transport, request, total_s=ASK_TIMEOUT_S, cap=cap, connect_s=CONNECT_S, over="error")
     except httpx.HTTPError as error:
         return NoAnswer(_reason(error))
+    _compare_clocks(parts, desk, reply)
     return read(reply)
+
+
+def _compare_clocks(parts: Parts, desk: Desk, reply: Reply) -> None:
+    date = date_ms(reply.headers)
+    if date is None:
+        return
+    agreed = compare(date, parts.clock(), int(parts.steady_s() * SECOND_MS))
+    if agreed is None:
+        parts.accounts.agreed.pop(desk.key, None)
+    else:
+        parts.accounts.agreed[desk.key] = agreed
 
 
 def _reason(error: httpx.HTTPError) -> str:

@@ -21,6 +21,7 @@ from service.domain.patience import SECOND_MS, SENDING_SLACK_MS
 from service.domain.report import Busy, NotSent, Rejected, SubmitOutcome
 from service.domain.route import Key
 from service.domain.task import Outcome, Submission, Task
+from service.domain.timekeeping import right
 from service.flow import breakers, gateway
 from service.flow.record import Arrival, record
 from service.parts import Parts, Placement
@@ -36,7 +37,7 @@ RECORD_TRIES = 60
 """The outcome of a paid request is brought to the door again and again while the database is away, about a minute."""
 
 
-def start(tx: Tx, task: Task, desk: Desk) -> tuple[Task, Submission]:
+def start(tx: Tx, parts: Parts, task: Task, desk: Desk) -> tuple[Task, Submission]:
     """The submission that will be sent once this is committed. If the process dies before it hears the answer, the task is
     looked at when even a slow answer is overdue."""
     account = desk.account
@@ -54,6 +55,7 @@ def start(tx: Tx, task: Task, desk: Desk) -> tuple[Task, Submission]:
         sent_at=tx.now,
         answered_at=None,
         conflict_at=None,
+        timed=right(parts.accounts.agreed.get(desk.key), tx.now, int(parts.steady_s() * SECOND_MS)),
     )
     overdue_at = tx.now + int(desk.terms.submit_timeout_s * SECOND_MS) + SENDING_SLACK_MS
     task = task._replace(
@@ -155,7 +157,7 @@ def _start_waiting(tx: Tx, parts: Parts, limit: int) -> tuple[list[Placement], l
     bodies = tasks.order_bodies(tx.sql, [task_id for task_id, _ in chosen])
     started: list[Placement] = []
     for task_id, key in chosen:
-        begun, submission = start(tx, found[task_id][1], parts.accounts.desks[key])
+        begun, submission = start(tx, parts, found[task_id][1], parts.accounts.desks[key])
         started.append(Placement(begun, submission, bodies[task_id]))
         probe(tx, parts, key)
     tasks.save(tx, [(found[p.task.id][1], p.task) for p in started], [])

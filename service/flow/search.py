@@ -42,7 +42,7 @@ async def search(parts: Parts, desk: Desk, pairs: Sequence[Pair], flex: bool) ->
         order = Order.of(orjson.loads(shown))
         marked = desk.marks and order.safety_identifier is None
         wanted = sub.outcome is Outcome.UNKNOWN
-        sought.append(Sought(sub.id, order, sub.sent_at, sub.sent_at + overdue_ms, marked, wanted))
+        sought.append(Sought(sub.id, order, sub.sent_at, sub.sent_at + overdue_ms, marked, wanted, bool(sub.timed)))
     found = adopt(sought, listed, claimed)
     unfound = {sub.id: _unfound(desk.key, sub.id, found.doubtful.get(sub.id, ())) for _, sub in pairs}
     return {**unfound, **found.adopted}

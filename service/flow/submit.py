@@ -131,7 +131,7 @@ def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:
             room -= 1
             rooms[key] -= 1
             place.probe(tx, parts, key)
-            task, submission = place.start(tx, task, parts.accounts.desks[key])
+            task, submission = place.start(tx, parts, task, parts.accounts.desks[key])
             submissions.append(submission)
             placement = Placement(task, submission, item.body)
         added.append(task)

@@ -1,15 +1,16 @@
 """What is known of the accounts beyond their configuration: breakers, whose turn it is to ask, totals, learned durations."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, func, select, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from service.domain.breaker import Breaker
 from service.domain.route import Key
+from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import insert_new
 from service.store.tables import TABLES
@@ -18,8 +19,13 @@ _account, _tally, _sample = TABLES["account"], TABLES["tally"], TABLES["sample"]
 _NEW = {"failures": 0, "open_until": None, "probed_at": None, "asking_until": 0, "list_at": 0, "get_at": 0, "silent_count": 0}
 
 
+_THIS = and_(_account.c.provider == bindparam("of"), _account.c.name == bindparam("named"))
+_ALL = Statement(lambda _: select(_account))
+_HELD = Statement(lambda pg: select(_account).where(_THIS).with_for_update() if pg else select(_account).where(_THIS))
+
+
 def rows(sql: Connection) -> dict[Key, Row[Any]]:
-    return {(row.provider, row.name): row for row in sql.execute(select(_account))}
+    return {(row.provider, row.name): row for row in _ALL.one(sql)}
 
 
 def breakers(sql: Connection) -> dict[Key, Breaker]:
@@ -29,16 +35,25 @@ def breakers(sql: Connection) -> dict[Key, Breaker]:
 
 def held(tx: Tx, key: Key) -> Row[Any]:
     """The account's row, made if need be, locked."""
-    query = select(_account).where(_account.c.provider == key[0], _account.c.name == key[1])
-    found = tx.sql.execute(query.with_for_update() if tx.postgres else query).first()
-    if found is None:
+    found = _HELD.one(tx.sql, of=key[0], named=key[1])
+    if not found:
         insert_new(tx, _account, [{"provider": key[0], "name": key[1], **_NEW}])
-        found = tx.sql.execute(query.with_for_update() if tx.postgres else query).one()
-    return found
+        found = _HELD.one(tx.sql, of=key[0], named=key[1])
+    row: Row[Any] = found[0]
+    return row
 
 
 def change(tx: Tx, key: Key, **values: Any) -> None:
-    tx.sql.execute(update(_account).where(_account.c.provider == key[0], _account.c.name == key[1]).values(**values))
+    names = tuple(values)
+    statement = _CHANGES.get(names)
+    if statement is None:
+        binds: dict[str, Any] = {name: bindparam(name) for name in names}
+        statement = _CHANGES[names] = Statement(lambda _: update(_account).where(_THIS).values(binds))
+    statement.one(tx.sql, of=key[0], named=key[1], **values)
+
+
+_CHANGES: dict[tuple[str, ...], Statement] = {}
+"""By the columns that change."""
 
 
 def save_breaker(tx: Tx, key: Key, breaker: Breaker) -> None:
@@ -53,15 +68,20 @@ def add_counts(tx: Tx, tallies: Mapping[tuple[str, str, str], int], samples: Map
     of_accounts = [{**dict(zip(("provider", "account", "what"), k, strict=True)), "count": tallies[k]} for k in sorted(tallies)]
     names = ("provider", "model", "state", "bucket")
     durations = [{**dict(zip(names, k, strict=True)), "count": samples[k]} for k in sorted(samples)]
-    _add(tx, _tally, of_accounts)
-    _add(tx, _sample, durations)
+    _ADD_TALLIES.many(tx.sql, of_accounts)
+    _ADD_SAMPLES.many(tx.sql, durations)
 
 
-def _add(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        new = (postgres_insert if tx.postgres else sqlite_insert)(table)
-        grown = {"count": table.c.count + new.excluded["count"]}
-        tx.sql.execute(new.on_conflict_do_update(index_elements=list(table.primary_key), set_=grown), rows)
+def _grow(pg: bool, table: Table) -> Any:
+    new = (postgres_insert if pg else sqlite_insert)(table)
+    grown = {"count": table.c.count + new.excluded["count"]}
+    binds: dict[str, Any] = {name: bindparam(name) for name in table.c.keys()}  # noqa: SIM118 (a table's columns, not a dict)
+    return new.values(binds).on_conflict_do_update(index_elements=list(table.primary_key), set_=grown)
+
+
+_ADD_TALLIES = Statement(lambda pg: _grow(pg, _tally))
+_ADD_SAMPLES = Statement(lambda pg: _grow(pg, _sample))
+_SAMPLES = Statement(lambda _: select(*(_sample.c[name] for name in ("provider", "model", "state", "bucket", "count"))))
 
 
 def tallies(sql: Connection) -> dict[Key, dict[str, int]]:
@@ -73,8 +93,8 @@ def tallies(sql: Connection) -> dict[Key, dict[str, int]]:
 
 def samples(sql: Connection) -> dict[tuple[str, str, str], dict[int, int]]:
     found: dict[tuple[str, str, str], dict[int, int]] = defaultdict(dict)
-    for row in sql.execute(select(_sample)):
-        found[row.provider, row.model, row.state][row.bucket] = row._mapping["count"]
+    for provider, model, state, bucket, count in _SAMPLES.one(sql):
+        found[provider, model, state][bucket] = count
     return found
 
 

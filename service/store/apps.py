@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
+from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import insert, insert_new
 from service.store.tables import TABLES
@@ -24,7 +25,11 @@ def ensure_app(tx: Tx, row: dict[str, Any]) -> None:
 
 
 def app(sql: Connection, app_id: str) -> Row[Any] | None:
-    return sql.execute(select(_app).where(_app.c.id == app_id)).first()
+    found: Row[Any] | None = next(iter(_APP.one(sql, app_id=app_id)), None)
+    return found
+
+
+_APP = Statement(lambda _: select(_app).where(_app.c.id == bindparam("app_id")))
 
 
 def apps(sql: Connection, after: str | None, limit: int) -> Sequence[Row[Any]]:

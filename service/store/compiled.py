@@ -6,6 +6,7 @@ int, str, bytes, bool, None; for a set of names use `Among`.
 """
 
 import sqlite3
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -36,12 +37,25 @@ class Statement:
     def __init__(self, build: Callable[[bool], Any]) -> None:
         self._build = build
         self._compiled: dict[str, tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] = {}
+        self._row: Callable[[Iterable[Any]], Any] | None = None
+        """Makes a row of SQLite's with names; what SQLAlchemy makes anew for every result."""
 
     def one(self, sql: Connection, **values: Any) -> Sequence[Any]:
         """Run once; the rows, if it has any."""
         text, order = self._for(sql)
-        result = sql.exec_driver_sql(text, order(values))
-        return result.all() if result.returns_rows else ()
+        if not _straight(sql):
+            result = sql.exec_driver_sql(text, order(values))
+            return result.all() if result.returns_rows else ()
+        try:
+            cursor = _driver(sql).execute(text, order(values))
+            found = cursor.fetchall()
+        except sqlite3.Error as error:
+            raise _wrapped(sql, text, error) from error
+        if cursor.description is None:
+            return ()
+        if self._row is None:
+            self._row = namedtuple("Row", [column[0] for column in cursor.description], rename=True)._make  # type: ignore[attr-defined]
+        return list(map(self._row, found))
 
     def many(self, sql: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run for each row, in one exchange."""
@@ -52,7 +66,7 @@ class Statement:
     def plain(self, sql: Connection, **values: Any) -> Sequence[Any]:
         """As `one`, with rows that have places only and no names."""
         text, order = self._for(sql)
-        if sql.dialect.name != "sqlite":
+        if not _straight(sql):
             return sql.exec_driver_sql(text, order(values)).all()
         try:
             found: list[Any] = _driver(sql).execute(text, order(values)).fetchall()
@@ -83,11 +97,27 @@ def each(sql: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def run(sql: Connection, text: str, values: Sequence[Any]) -> None:
-    """On SQLite, straight to the driver."""
+    """SQLite: one statement without rows to read."""
+    if not _straight(sql):
+        sql.exec_driver_sql(text, tuple(values))
+        return
     try:
         _driver(sql).execute(text, values)
     except sqlite3.Error as error:
         raise _wrapped(sql, text, error) from error
+
+
+def plainly(sql: Connection, text: str) -> None:
+    """SQLite: without parameters and rows, straight to the driver."""
+    try:
+        _driver(sql).execute(text)
+    except sqlite3.Error as error:
+        raise _wrapped(sql, text, error) from error
+
+
+def _straight(sql: Connection) -> bool:
+    """To SQLite's own driver, unless somebody listens to what is said."""
+    return sql.dialect.name == "sqlite" and not sql.dispatch.before_cursor_execute
 
 
 def _driver(sql: Connection) -> sqlite3.Connection:

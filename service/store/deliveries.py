@@ -67,8 +67,11 @@ def interested(tx: Tx, app_ids: Iterable[str], task_ids: Iterable[int]) -> list[
 
 
 def subscription(sql: Connection, app_id: str | None, subscription_id: int) -> Row[Any] | None:
-    query = select(_sub).where(_sub.c.id == subscription_id, _sub.c.status != "deleted")
-    return sql.execute(query if app_id is None else query.where(_sub.c.app_id == app_id)).first()
+    found: Row[Any] | None = next(iter(_SUBSCRIPTION.one(sql, name=subscription_id)), None)
+    return None if found is None or app_id not in (None, found.app_id) else found
+
+
+_SUBSCRIPTION = Statement(lambda _: select(_sub).where(_sub.c.id == bindparam("name"), _sub.c.status != "deleted"))
 
 
 def subscriptions_page(sql: Connection, app_id: str, before_id: int | None, limit: int) -> list[Row[Any]]:

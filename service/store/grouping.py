@@ -81,9 +81,12 @@ class Group:
         while self._hurried and self._hurried[0][1].done():
             self._hurried.popleft()
         loop = asyncio.get_running_loop()
-        self._hurried.append((loop.time() + within_s, done))
-        if self._timer is None:
-            self._timer = loop.call_later(within_s, self._give_up)
+        until = loop.time() + within_s
+        self._hurried.append((until, done))
+        if self._timer is None or self._timer.when() > until:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(until, self._give_up)
 
     def _give_up(self) -> None:
         loop = asyncio.get_running_loop()

@@ -226,13 +226,20 @@ def paces(tx: Tx, pace_ids: Iterable[int]) -> dict[int, int]:
     wanted = sorted(set(pace_ids))
     if not wanted:
         return {}
-    query = select(_pace).where(_pace.c.id.in_(wanted)).order_by(_pace.c.id)
-    return {row.id: row.next_at for row in tx.sql.execute(query.with_for_update(skip_locked=True) if tx.postgres else query)}
+    return dict(_PACES.plain(tx.sql, ids=compiled.names(tx.postgres, wanted)))
+
+
+def _paces(pg: bool) -> Any:
+    query = select(_pace.c.id, _pace.c.next_at).where(compiled.among(pg, _pace.c.id, "ids")).order_by(_pace.c.id)
+    return query.with_for_update(skip_locked=True) if pg else query
+
+
+_PACES = Statement(_paces)
+_SET_PACE = Statement(lambda _: update(_pace).where(_pace.c.id == bindparam("pace_id")).values(next_at=bindparam("at")))
 
 
 def set_paces(tx: Tx, next_at: Mapping[int, int]) -> None:
-    for pace_id, at in sorted(next_at.items()):
-        tx.sql.execute(update(_pace).where(_pace.c.id == pace_id).values(next_at=at))
+    _SET_PACE.many(tx.sql, [{"pace_id": pace_id, "at": at} for pace_id, at in sorted(next_at.items())])
 
 
 def free_paces(tx: Tx, next_at: Mapping[int, int]) -> None:

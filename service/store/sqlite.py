@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from service.domain.errors import ConfigError, Fault
 from service.domain.ids import Ids
+from service.store.compiled import plainly
 from service.store.database import Answer, Tx, Verb, run_inside, translated
 from service.store.grouping import Group
 
@@ -115,7 +116,7 @@ class SQLite:
             assert self._sql is not None
             with self._sql.begin():
                 return look(self._sql)
-        with self._reader.connect() as sql:
+        with self._reader.connect() as sql, sql.begin():  # one snapshot for all statements of a look
             return look(sql)
 
     async def _on(self, executor: Executor, act: Callable[..., Answer], *args: Any) -> Answer:
@@ -193,6 +194,6 @@ def _engine(path: str, reading: bool, memory: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(sql: Connection) -> None:
-        sql.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        plainly(sql, "BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine

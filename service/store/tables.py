@@ -216,6 +216,7 @@ class Submission(SQLModel, table=True):
     sent_at: int = _big()
     answered_at: int | None = _big(null=True)
     conflict_at: int | None = _big(null=True)
+    timed: bool = False
     cancel_until: int | None = _big(null=True)
     """Somebody cancels it at its provider at this moment, and until then nobody else does."""
 

@@ -5,7 +5,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, union_all, update
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, union_all, update
 
 from service.domain.task import Submission, Task
 from service.store import compiled
@@ -15,7 +15,6 @@ from service.store.database import Tx
 from service.store.rows import (
     SUBMISSION_FIELDS,
     TASK_FIELDS,
-    among,
     as_row,
     insert,
     submission_columns,
@@ -143,10 +142,9 @@ def keys_used(tx: Tx, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
     pairs = list(pairs)
     if not pairs:
         return {}
-    found = select(_key.c.app_id, _key.c.key, _key.c.digest, _key.c.task_id).where(
-        among(tx.postgres, _key.c.key, {key for _, key in pairs}), among(tx.postgres, _key.c.app_id, {app for app, _ in pairs})
-    )
-    return {(row.app_id, row.key): (bytes(row.digest), row.task_id) for row in tx.sql.execute(found)}
+    keys, apps = sorted({key for _, key in pairs}), sorted({app for app, _ in pairs})
+    found = _KEYS.plain(tx.sql, keys=compiled.names(tx.postgres, keys), apps=compiled.names(tx.postgres, apps))
+    return {(app_id, key): (bytes(digest), task_id) for app_id, key, digest, task_id in found}
 
 
 def add_keys(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
@@ -169,14 +167,25 @@ def drop_old_keys(tx: Tx, before: int, limit: int) -> int:
 
 # --- reads ---
 
+_ONE = Statement(
+    lambda _: select(*task_columns()).where(_task.c.id == bindparam("task_id"), _task.c.app_id == bindparam("app_id"))
+)
+_SOME = Statement(lambda pg: select(*task_columns()).where(compiled.among(pg, _task.c.id, "ids")))
+_BODIES = Statement(lambda pg: select(_order.c.task_id, _order.c.body).where(compiled.among(pg, _order.c.task_id, "ids")))
+_KEYS = Statement(
+    lambda pg: select(_key.c.app_id, _key.c.key, _key.c.digest, _key.c.task_id).where(
+        compiled.among(pg, _key.c.key, "keys"), compiled.among(pg, _key.c.app_id, "apps")
+    )
+)
+
 
 def by_id(sql: Connection, app_id: str, task_id: int) -> Task | None:
-    row = sql.execute(select(*task_columns()).where(_task.c.id == task_id, _task.c.app_id == app_id)).first()
-    return None if row is None else to_task(row)
+    found = _ONE.plain(sql, task_id=task_id, app_id=app_id)
+    return to_task(found[0]) if found else None
 
 
 def by_ids(sql: Connection, task_ids: Sequence[int]) -> dict[int, Task]:
-    rows = sql.execute(select(*task_columns()).where(_task.c.id.in_(task_ids)))
+    rows = _SOME.plain(sql, ids=compiled.names(sql.dialect.name == "postgresql", task_ids))
     return {task.id: task for task in map(to_task, rows)}
 
 
@@ -186,8 +195,8 @@ def submissions(sql: Connection, app_id: str, task_id: int) -> list[Submission]:
 
 
 def order_bodies(sql: Connection, task_ids: Sequence[int]) -> dict[int, bytes]:
-    rows = sql.execute(select(_order).where(_order.c.task_id.in_(task_ids)))
-    return {row.task_id: bytes(row.body) for row in rows}
+    rows = _BODIES.plain(sql, ids=compiled.names(sql.dialect.name == "postgresql", task_ids))
+    return {task_id: bytes(body) for task_id, body in rows}
 
 
 def page(

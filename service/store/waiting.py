@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, text, tuple_
+from sqlalchemy import Connection, Integer, bindparam, func, select, text, tuple_
 
 from service.domain.admission import Caps, Waiting, room
 from service.domain.breaker import Breaker
@@ -13,6 +13,7 @@ from service.domain.ids import first_id_at
 from service.domain.route import Key, as_keys
 from service.domain.task import Task
 from service.store import accounts
+from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import among, task_columns, to_task
 from service.store.stale import OPEN
@@ -44,10 +45,37 @@ def take_turn(tx: Tx) -> None:
 
 
 def anybody_due(tx: Tx) -> bool:
-    # In order, so that a planner without statistics does not read the table to find nothing.
-    query = select(_task.c.place_at).where(_task.c.place_at.is_not(None)).order_by(_task.c.place_at).limit(1)
-    first_at = tx.sql.execute(query).scalar()
-    return first_at is not None and first_at <= tx.now
+    first = _FIRST_AT.plain(tx.sql)
+    return bool(first) and first[0][0] <= tx.now
+
+
+_WAITS = _task.c.place_at.is_not(None)
+# In order, so that a planner without statistics does not read the table to find nothing.
+_FIRST_AT = Statement(lambda _: select(_task.c.place_at).where(_WAITS).order_by(_task.c.place_at).limit(1))
+_PLACE = (_task.c.provider, _task.c.account, _task.c.app_id)
+_IN_FLIGHT = Statement(
+    lambda _: (
+        select(*_PLACE, func.count()).where(_task.c.submission_id.is_not(None), _task.c.ended_at.is_(None)).group_by(*_PLACE)
+    )
+)
+_LANE = tuple_(_task.c.app_id, _task.c.route)
+_LANES = Statement(lambda _: select(_task.c.app_id, _task.c.route).where(_WAITS).order_by(*_LANE).limit(1))
+_LANES_AFTER = Statement(
+    lambda _: (
+        select(_task.c.app_id, _task.c.route)
+        .where(_WAITS, tuple_(bindparam("app_id"), bindparam("route")) < _LANE)
+        .order_by(*_LANE)
+        .limit(1)
+    )
+)
+_RAN_OUT = Statement(
+    lambda _: (
+        select(_task.c.id)
+        .where(_WAITS, _task.c.deadline_at <= bindparam("now"))
+        .order_by(_task.c.deadline_at)
+        .limit(bindparam("most", type_=Integer))
+    )
+)
 
 
 def rooms(sql: Connection, now: int, caps: Mapping[Key, Caps]) -> tuple[dict[Key, int], dict[Key, Breaker], dict[str, int]]:
@@ -67,9 +95,7 @@ def rooms(sql: Connection, now: int, caps: Mapping[Key, Caps]) -> tuple[dict[Key
 
 def in_flight(sql: Connection) -> list[tuple[str, str, str, int]]:
     """(provider, account, app, tasks that hold a place there)."""
-    place = (_task.c.provider, _task.c.account, _task.c.app_id)
-    query = select(*place, func.count()).where(_task.c.submission_id.is_not(None), _task.c.ended_at.is_(None)).group_by(*place)
-    return [(row[0], row[1], row[2], int(row[3])) for row in sql.execute(query)]
+    return [(row[0], row[1], row[2], int(row[3])) for row in _IN_FLIGHT.plain(sql)]
 
 
 def unknown_counts(sql: Connection) -> dict[Key, int]:
@@ -95,13 +121,12 @@ def sent_since(sql: Connection, key: Key, since: int) -> int:
 def lanes(sql: Connection) -> list[Lane]:
     """One seek in the index for each."""
     found: list[Lane] = []
-    place = tuple_(_task.c.app_id, _task.c.route)
-    query = select(_task.c.app_id, _task.c.route).where(_task.c.place_at.is_not(None)).order_by(*place).limit(1)
     while len(found) < LANES_LIMIT:
-        row = sql.execute(query.where(place > tuple_(found[-1].app_id, found[-1].route)) if found else query).first()
-        if row is None:
+        after = found[-1] if found else None
+        rows = _LANES.plain(sql) if after is None else _LANES_AFTER.plain(sql, app_id=after.app_id, route=after.route)
+        if not rows:
             break
-        found.append(Lane(row.app_id, row.route))
+        found.append(Lane(*rows[0]))
     return found
 
 
@@ -119,9 +144,7 @@ def first(tx: Tx, lane: Lane, limit: int) -> list[Task]:
 
 def ran_out(sql: Connection, now: int, limit: int) -> list[int]:
     """Orders that nobody took before their own deadline."""
-    query = select(_task.c.id).where(_task.c.place_at.is_not(None), _task.c.deadline_at <= now)
-    query = query.order_by(_task.c.deadline_at).limit(limit)
-    return [row.id for row in sql.execute(query)]
+    return [row[0] for row in _RAN_OUT.plain(sql, now=now, most=limit)]
 
 
 def weights(tx: Tx, app_ids: Sequence[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 
 import orjson
 from pydantic import ValidationError
@@ -36,8 +37,7 @@ Ready = Callable[[], Awaitable[dict[str, str]]]
 
 
 def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ()) -> "Front":
-    document = orjson.dumps(openapi.document(ENDPOINTS, parts.public_url))
-    page = openapi.page(ENDPOINTS)
+    document, page = _spec(parts.public_url)
     bodies = Bodies()
 
     async def healthz(_: Request) -> Response:
@@ -81,6 +81,12 @@ def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ())
     )
     app.state.guard = guard
     return Front(CallbackDoor(parts, bodies), stream.hub, _handler(parts, guard, bodies, {"GET": stream.endpoint}), app)
+
+
+@cache
+def _spec(public_url: str) -> tuple[bytes, str]:
+    """Made of what is fixed, in a twentieth of a second: once, however often a process of tests builds its site."""
+    return orjson.dumps(openapi.document(ENDPOINTS, public_url)), openapi.page(ENDPOINTS)
 
 
 class Front:

@@ -1,5 +1,6 @@
 """Which entry of a provider's list is the order whose answer got lost: never a guess between two."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,3 +98,18 @@ def test_a_mark_tells_equal_orders_apart_and_outweighs_every_guess() -> None:
     entries = [listed("cgt-b", mark=names[2]), listed("cgt-a", mark=names[1]), listed("cgt-x")]
     assert adopted(these, entries) == {1: "cgt-a", 2: "cgt-b"}
     assert adopted([sought(1)], [listed("cgt-b", mark=names[2])]) == {}
+
+
+def test_what_was_sent_while_the_clock_was_wrong_is_not_guessed_and_stands_in_everybodys_way() -> None:
+    unsure = replace(sought(1, sent_at=SENT + 3_600_000), timed=False)
+    assert adopted([unsure], [listed()]) == {}
+    assert adopted([unsure, sought(2)], [listed()]) == {}
+    assert adopted([unsure, sought(2, resolution="480p")], [listed(resolution="480p")]) == {}
+    assert adopted([replace(unsure, order=sought(1, resolution="720p").order), sought(2)], [listed(resolution="480p")]) == {
+        2: "cgt-1"
+    }
+
+
+def test_a_mark_needs_no_clock() -> None:
+    unsure = replace(sought(7, marked=True, sent_at=SENT + 3_600_000), timed=False)
+    assert adopted([unsure], [listed(mark=ids.encode(ids.SUBMISSION, 7))]) == {7: "cgt-1"}

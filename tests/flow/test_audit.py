@@ -141,8 +141,9 @@ async def test_the_audit_sees(world: World, what: str) -> None:
 async def test_two_accepted_placements_of_one_order_are_a_breach_unless_somebody_was_alerted(world: World) -> None:
     await eventful(world)
     twice = (
-        "INSERT INTO submission (id, task_id, app_id, number, provider, account, base_url, outcome, remote_id, sent_at, conflict_at)"
-        " SELECT id + 1, task_id, app_id, 2, provider, account, base_url, outcome, 'another', sent_at, {alerted}"
+        "INSERT INTO submission (id, task_id, app_id, number, provider, account, base_url, outcome, remote_id, sent_at, conflict_at,"
+        " timed)"
+        " SELECT id + 1, task_id, app_id, 2, provider, account, base_url, outcome, 'another', sent_at, {alerted}, timed"
         " FROM submission WHERE remote_id = 'cgt-1'"
     )
     await tamper(world, twice.format(alerted="NULL"))

@@ -120,6 +120,47 @@ async def test_an_order_that_the_provider_never_took_is_not_given_anothers_job(e
         assert (await world.task(placed.task.id)).reason == UNRESOLVED
 
 
+@pytest.mark.parametrize("back", [False, True])
+async def test_no_order_is_given_the_job_of_one_that_was_sent_before_the_clock_was_set(world: World, back: bool) -> None:
+    """Found by the simulation, seeds 20046 and 20050: by its own time the one without a job was the only one that fitted, and
+    the callbacks of the other were taken for a contradiction."""
+    world.on_create = [httpx.ReadTimeout("nothing was placed")]
+    without = (await world.order("without a job")).task
+    await world.send()
+    world.clock_jumps(hours=1)
+    [lost] = await ordered_one(world)
+    if back:  # every answer from now on says that our clock is right
+        world.clock_jumps(hours=-1)
+    await wait_it_out(world, 2)
+    assert (await world.task(without.id)).remote_id is None
+    assert (await world.task(lost.id)).remote_id is None, "its own time cannot be trusted either"
+    world.silence(hours=1)
+    assert await world.callback("succeeded") == 200
+    assert (await world.task(lost.id)).state is State.SUCCEEDED
+
+
+async def test_an_answer_sets_the_clock_right_and_lost_orders_are_found_again(world: World) -> None:
+    world.clock_jumps(hours=1)
+    world.clock_jumps(hours=-1)
+    [lost] = await ordered_one(world)
+    world.silence(seconds=30)
+    await world.reconcile()
+    assert (await world.task(lost.id)).remote_id == "cgt-1"
+
+
+async def test_an_account_that_was_never_heard_is_not_guessed_about(world: World) -> None:
+    world.parts.accounts.agreed.clear()
+    [early] = await ordered_one(world)
+    await world.submit("answered")
+    await wait_it_out(world, 2)
+    assert (await world.task(early.id)).remote_id is None
+    world.silence(minutes=5)
+    assert await world.callback("succeeded", world.jobs["cgt-1"]) == 200
+    [late] = await ordered_one(world)
+    await wait_it_out(world, 2)
+    assert (await world.task(late.id)).remote_id == "cgt-3"
+
+
 async def test_a_mark_is_never_put_where_the_caller_has_put_something(marked: World) -> None:
     await marked.submit(safety_identifier="user-1")
     assert marked.jobs["cgt-1"].body["safety_identifier"] == "user-1"

@@ -40,15 +40,13 @@ def of_history(world: World, view: View) -> Iterator[Breach]:
     for order, count in world.history.placed.items():
         if count > 1:
             yield Breach("I7", f"order {order} was accepted {count} times")
-    if not any(fault.kind.startswith("clock") for fault in world.story.faults):
-        yield from _mixed_up(world)
+    yield from _mixed_up(world)
     if world.story.calm:
         yield from _asked(world)
 
 
 def _mixed_up(world: World) -> Iterator[Breach]:
-    """Whoever has the job of another shows somebody else's video. A lost order is looked for among the jobs that are as old
-    as it is by our own clock: when that jumps meanwhile, the guess can be wrong, and no row knows."""
+    """Whoever has the job of another shows somebody else's video, and no row knows."""
     made_for = {job.id: job.order for played in world.providers.values() for job in played.jobs.values()}
     orders = {task_id: order for order, task_id in world.history.tasks.items()}
     for task_id, remote_id in _raw(world).execute("SELECT id, remote_id FROM task WHERE remote_id IS NOT NULL"):
@@ -59,11 +57,7 @@ def _mixed_up(world: World) -> Iterator[Breach]:
 def _acknowledged(world: World, view: View) -> Iterator[Breach]:
     history, raw = world.history, _raw(world)
     states = {task_id: State(state) for task_id, state in raw.execute("SELECT id, state FROM task")}
-    # Of two truths one is kept and a human is alerted: that is no loss.
-    follows = (
-        "SELECT submission_id, task.id FROM task JOIN submission ON submission.id = submission_id WHERE conflict_at IS NULL"
-    )
-    speaks = dict(raw.execute(follows).fetchall())
+    speaks = dict(raw.execute("SELECT submission_id, id FROM task WHERE submission_id IS NOT NULL").fetchall())
     for order, task_id in history.tasks.items():
         name = (ids.encode(ids.TASK, task_id),)
         if task_id not in states:

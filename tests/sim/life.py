@@ -14,6 +14,7 @@ from base64 import b64decode, b64encode
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -115,6 +116,8 @@ class Wire(httpx.AsyncBaseTransport):
         answer: asyncio.Future[wire.Reply] = self._world.loop.create_future()
         self._world.carry(request, answer)
         status, headers, body = await answer
+        if request.url.host in self._world.providers:
+            headers = headers | {"date": formatdate(START_S + self._world.now_s, usegmt=True)}
         return httpx.Response(status, headers=headers, content=body)
 
 

@@ -290,6 +290,7 @@ def begin(
         channels=CHANNELS,
         public_url="https://callsheet.test",
         keep=keep,
+        steady_s=loop.time,
     )
     process = Process(number, loop, clock, store, parts, grid_s=grid_s)
 
