@@ -1,14 +1,16 @@
 """Admission: which of the waiting orders start now, and with which account.
 
-Fair between apps by what each has in flight for its weight, so that nothing has to be remembered; by rank within an app.
-An order takes the first account of its route that has room, and begins one further on with every try.
+Fair between apps at every account by itself (`domain/sharing.py`); by rank within an app. An order takes the first
+account of its route that has room, and begins one further on with every try.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 from service.domain.route import Key
+from service.domain.sharing import Shares
 
 PLENTY = 1 << 40
 """Room of an account without a cap."""
@@ -49,29 +51,38 @@ def choose(route: Sequence[Key], tries: int, rooms: Mapping[Key, int]) -> Key | 
 def admit(
     waiting: Sequence[Waiting],
     rooms: MutableMapping[Key, int],
-    loads: Mapping[str, int],
+    shares: MutableMapping[Key, Shares],
     weights: Mapping[str, int],
     most: int,
 ) -> list[tuple[int, Key]]:
-    """(task, account) for those that start, in order. Takes from `rooms` what it gives away."""
-    queues: dict[str, list[Waiting]] = defaultdict(list)
-    for each in sorted(waiting, key=lambda w: (w.rank, w.task_id), reverse=True):
-        queues[each.app_id].append(each)
-    load = {app: float(loads.get(app, 0)) for app in queues}
+    """(task, account) for those that start, in order. Takes from `rooms` what it gives away, and moves the `shares` on."""
+    left = {w.task_id: w for w in sorted(waiting, key=lambda w: (w.rank, w.task_id))}
     started: list[tuple[int, Key]] = []
-    while queues and len(started) < most:
-        app = min(queues, key=lambda a: (load[a] / weights.get(a, 1), a))
-        while queues[app]:
-            first = queues[app].pop()
-            key = choose(first.route, first.tries, rooms)
-            if key is not None:
-                rooms[key] -= 1
-                load[app] += 1
-                started.append((first.task_id, key))
+    while len(started) < most and (queues := _queues(left.values(), rooms)):
+        # In turn, so that a busy account takes nobody's place at another; anew when one is full, for what waited for it.
+        for key in cycle(list(queues)):
+            queue = queues[key]
+            oldest = {app: orders[0].task_id for app, orders in queue.items()}
+            app = shares.setdefault(key, Shares()).serve(oldest, weights)
+            first = queue[app].popleft()
+            del left[first.task_id]
+            rooms[key] -= 1
+            started.append((first.task_id, key))
+            if not queue[app]:
+                del queue[app]
+            if not queue or rooms[key] <= 0 or len(started) >= most:
                 break
-        if not queues[app]:
-            del queues[app]
     return started
+
+
+def _queues(left: Iterable[Waiting], rooms: Mapping[Key, int]) -> dict[Key, dict[str, deque[Waiting]]]:
+    """By account that has room and by app, who would go there."""
+    queues: dict[Key, dict[str, deque[Waiting]]] = {}
+    for each in left:
+        key = choose(each.route, each.tries, rooms)
+        if key is not None:
+            queues.setdefault(key, {}).setdefault(each.app_id, deque()).append(each)
+    return queues
 
 
 def place(ahead_count: int, weight: int, others: Sequence[tuple[int, int]]) -> int:

@@ -37,7 +37,7 @@ async def explanation(parts: Parts, app_id: str, task_id: int) -> tuple[Task, Ex
 def _queue(parts: Parts, sql: Connection, task: Task) -> Queue:
     mine, weight, others = waiting.ahead(sql, task)
     now = parts.clock()
-    rooms, breakers, _ = waiting.rooms(sql, now, parts.accounts.caps)
+    rooms, breakers = waiting.rooms(sql, now, parts.accounts.caps)
     position = place(mine, weight, others)
     desks = [parts.accounts.desks[key] for key in route.as_keys(task.route) if key in parts.accounts.desks]
     known = [parts.accounts.known(d.account.provider, task.model, State.RUNNING) for d in desks]

@@ -24,7 +24,7 @@ async def provider_health(parts: Parts) -> dict[Key, dict[str, Any]]:
         key: _health(
             tallies.get(key, {}),
             _breaker(rows.get(key)),
-            sum(n for provider, account, _, n in flying if (provider, account) == key),
+            flying.get(key, 0),
             unknown.get(key, 0),
             parts.clock(),
         )

@@ -149,11 +149,14 @@ def _start_waiting(tx: Tx, parts: Parts, limit: int) -> tuple[list[Placement], l
     if limit <= 0 or not waiting.anybody_due(tx):
         return [], ran_out
     waiting.take_turn(tx)
-    rooms, parts.accounts.breakers, loads = waiting.rooms(tx.sql, tx.now, parts.accounts.caps)
+    rooms, parts.accounts.breakers = waiting.rooms(tx.sql, tx.now, parts.accounts.caps)
     found = _candidates(tx, parts, rooms, limit)
-    chosen = admit(
-        [w for w, _ in found.values()], rooms, loads, waiting.weights(tx, sorted({w.app_id for w, _ in found.values()})), limit
-    )
+    if not found:
+        return [], ran_out
+    apps = sorted({w.app_id for w, _ in found.values()})
+    shares = waiting.shares(tx, apps)
+    chosen = admit([w for w, _ in found.values()], rooms, shares, waiting.weights(tx, apps), limit)
+    waiting.save_shares(tx, shares, {(key, found[task_id][0].app_id) for task_id, key in chosen})
     bodies = tasks.order_bodies(tx.sql, [task_id for task_id, _ in chosen])
     started: list[Placement] = []
     for task_id, key in chosen:

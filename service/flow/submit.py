@@ -160,7 +160,7 @@ def _rooms_for_newcomers(tx: Tx, parts: Parts) -> dict[Key, int]:
     """Nobody who comes now goes before somebody who waits."""
     if parts.submitter.room() <= 0 or waiting.anybody_due(tx):
         return {}
-    rooms, parts.accounts.breakers, _ = waiting.rooms(tx.sql, tx.now, parts.accounts.caps)
+    rooms, parts.accounts.breakers = waiting.rooms(tx.sql, tx.now, parts.accounts.caps)
     return rooms
 
 

@@ -464,6 +464,19 @@ class AccountState(SQLModel, table=True):
     """Turns in a row in which it did not answer."""
 
 
+class Share(SQLModel, table=True):
+    """Of an app that has waited for an account: whose turn it is there, in that account's own time (`domain/sharing.py`)."""
+
+    __table_args__ = BUSY
+    __tablename__ = "share"
+    provider: str = Field(sa_type=String, primary_key=True)
+    account: str = Field(sa_type=String, primary_key=True)
+    app_id: str = Field(sa_type=String, primary_key=True)
+    ended: int = _big()
+    clock: int = _big()
+    """The account's, when this app last had its turn: the account's clock is the latest of them."""
+
+
 class Identity(SQLModel, table=True):
     """One row: the name that this database got when it was first used, so that two of them can be told apart."""
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Integer, bindparam, func, select, text, tuple_
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from service.domain.admission import Caps, Waiting, room
 from service.domain.breaker import Breaker
 from service.domain.ids import first_id_at
 from service.domain.route import Key, as_keys
+from service.domain.sharing import Shares
 from service.domain.task import Task
 from service.store import accounts
 from service.store.compiled import Statement
@@ -19,7 +22,7 @@ from service.store.rows import among, task_columns, to_task
 from service.store.stale import OPEN
 from service.store.tables import TABLES
 
-_task, _submission, _app = TABLES["task"], TABLES["submission"], TABLES["app"]
+_task, _submission, _app, _share = TABLES["task"], TABLES["submission"], TABLES["app"], TABLES["share"]
 
 LANES_LIMIT = 2_000
 """Pairs of an app and a route that wait at once."""
@@ -52,7 +55,7 @@ def anybody_due(tx: Tx) -> bool:
 _WAITS = _task.c.place_at.is_not(None)
 # In order, so that a planner without statistics does not read the table to find nothing.
 _FIRST_AT = Statement(lambda _: select(_task.c.place_at).where(_WAITS).order_by(_task.c.place_at).limit(1))
-_PLACE = (_task.c.provider, _task.c.account, _task.c.app_id)
+_PLACE = (_task.c.provider, _task.c.account)
 _IN_FLIGHT = Statement(
     lambda _: (
         select(*_PLACE, func.count()).where(_task.c.submission_id.is_not(None), _task.c.ended_at.is_(None)).group_by(*_PLACE)
@@ -78,24 +81,20 @@ _RAN_OUT = Statement(
 )
 
 
-def rooms(sql: Connection, now: int, caps: Mapping[Key, Caps]) -> tuple[dict[Key, int], dict[Key, Breaker], dict[str, int]]:
-    """Free places of each account, the breakers, and what each app has in flight."""
+def rooms(sql: Connection, now: int, caps: Mapping[Key, Caps]) -> tuple[dict[Key, int], dict[Key, Breaker]]:
+    """Free places of each account, and the breakers."""
     breakers = accounts.breakers(sql)
-    loads: dict[str, int] = defaultdict(int)
-    flying: dict[Key, int] = defaultdict(int)
-    for provider, account, app_id, count in in_flight(sql):
-        loads[app_id] += count
-        flying[provider, account] += count
+    flying = in_flight(sql)
     free: dict[Key, int] = {}
     for key, cap in caps.items():
         sent = 0 if cap.per_minute is None else sent_since(sql, key, now - MINUTE_MS)
-        free[key] = room(cap, flying[key], sent, breakers.get(key, Breaker()).room(now))
-    return free, breakers, loads
+        free[key] = room(cap, flying.get(key, 0), sent, breakers.get(key, Breaker()).room(now))
+    return free, breakers
 
 
-def in_flight(sql: Connection) -> list[tuple[str, str, str, int]]:
-    """(provider, account, app, tasks that hold a place there)."""
-    return [(row[0], row[1], row[2], int(row[3])) for row in _IN_FLIGHT.plain(sql)]
+def in_flight(sql: Connection) -> dict[Key, int]:
+    """By account, the tasks that hold a place there."""
+    return {(row[0], row[1]): int(row[2]) for row in _IN_FLIGHT.plain(sql)}
 
 
 def unknown_counts(sql: Connection) -> dict[Key, int]:
@@ -150,6 +149,28 @@ def ran_out(sql: Connection, now: int, limit: int) -> list[int]:
 def weights(tx: Tx, app_ids: Sequence[str]) -> dict[str, int]:
     query = select(_app.c.id, _app.c.weight).where(among(tx.postgres, _app.c.id, app_ids))
     return {row.id: row.weight for row in tx.sql.execute(query)} if app_ids else {}
+
+
+def shares(tx: Tx, app_ids: Sequence[str]) -> dict[Key, Shares]:
+    """By account: its clock, and what these apps have had of it. Read under `take_turn`."""
+    place = (_share.c.provider, _share.c.account)
+    clocks = select(*place, func.max(_share.c.clock)).group_by(*place)
+    found = {(row[0], row[1]): Shares(int(row[2])) for row in tx.sql.execute(clocks)}
+    query = select(*place, _share.c.app_id, _share.c.ended).where(among(tx.postgres, _share.c.app_id, app_ids))
+    for provider, account, app_id, ended in tx.sql.execute(query) if found else ():
+        found[provider, account].ended[app_id] = ended
+    return found
+
+
+def save_shares(tx: Tx, shares: Mapping[Key, Shares], served: set[tuple[Key, str]]) -> None:
+    new = (postgres_insert if tx.postgres else sqlite_insert)(_share)
+    kept = {name: new.excluded[name] for name in ("ended", "clock")}
+    rows = [
+        {"provider": p, "account": a, "app_id": app, "ended": shares[p, a].ended[app], "clock": shares[p, a].clock}
+        for (p, a), app in sorted(served)
+    ]
+    if rows:
+        tx.sql.execute(new.on_conflict_do_update(index_elements=list(_share.primary_key), set_=kept), rows)
 
 
 def as_waiting(task: Task, lane: Lane) -> Waiting:

@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.domain.admission import PLENTY, Caps, Waiting, admit, choose, place, room, wait_s
+from service.domain.sharing import Shares
 
 A, B = ("ark", "default"), ("byteplus", "default")
 
@@ -57,12 +58,56 @@ def test_a_flood_of_one_app_does_not_hold_up_another() -> None:
     assert Counter("few" if task >= 5_000 else "flood" for task, _ in started) == {"few": 5, "flood": 15}
 
 
-def test_slots_are_shared_by_weight_counting_what_is_in_flight_already() -> None:
+def test_places_are_shared_by_weight_and_what_was_had_before_counts() -> None:
     waiting = [*orders("heavy", 100, 0), *orders("light", 100, 1_000)]
-    started = admit(waiting, {A: 40}, {}, {"heavy": 3, "light": 1}, 100)
-    assert Counter("light" if task >= 1_000 else "heavy" for task, _ in started) == {"heavy": 30, "light": 10}
-    started = admit(waiting, {A: 10}, {"heavy": 30, "light": 0}, {"heavy": 3, "light": 1}, 100)
-    assert all(task >= 1_000 for task, _ in started)
+    shares: dict[tuple[str, str], Shares] = {}
+    got = Counter[bool]()
+    for _ in range(40):
+        started = admit(waiting, {A: 1}, shares, {"heavy": 3, "light": 1}, 100)
+        waiting = [w for w in waiting if w.task_id != started[0][0]]
+        got[started[0][0] < 1_000] += 1
+    assert got == {True: 30, False: 10}
+
+
+def test_one_place_goes_round_whatever_the_apps_are_called_and_wherever_else_they_have_orders() -> None:
+    shares = {A: Shares(), B: Shares(10**12, {"a": 10**12, "z": 10**13})}
+    waiting = [*orders("a", 100, 1_000), *orders("m", 100, 500), *orders("z", 100, 0)]
+    served = []
+    for _ in range(9):
+        [(task_id, _)] = admit(waiting, {A: 1}, shares, {}, 100)
+        served.append(next(w.app_id for w in waiting if w.task_id == task_id))
+        waiting = [w for w in waiting if w.task_id != task_id]
+    assert served == ["z", "m", "a"] * 3, "the oldest first, and then in turn"
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdefghij"), st.integers(1, 200), min_size=1),
+    st.lists(st.integers(1, 7), min_size=1, max_size=60),
+    st.integers(1, 400),
+)
+@example({**dict.fromkeys("abcdefghi", 1), "heavy": 100}, [1] * 60, 400)
+def test_each_app_has_its_share_to_within_two_orders_at_every_moment(
+    weights: dict[str, int], rooms: list[int], most: int
+) -> None:
+    """For any caps, weights and backlogs: nobody who has a backlog waits for ever."""
+    every = [w for number, app in enumerate(weights) for w in orders(app, sum(rooms), number * 1_000)]
+    waiting = {w.task_id: w for w in every}
+    shares: dict[tuple[str, str], Shares] = {}
+    got = Counter[str]()
+    for room_now in rooms:
+        for task_id, _ in admit(list(waiting.values()), {A: room_now}, shares, weights, most):
+            got[waiting.pop(task_id).app_id] += 1
+        total = sum(got.values())
+        for app, weight in weights.items():
+            assert abs(got[app] - total * weight / sum(weights.values())) <= 2
+
+
+def test_whoever_was_away_has_saved_nothing_up() -> None:
+    shares: dict[tuple[str, str], Shares] = {}
+    admit([*orders("a", 1, 0), *orders("b", 1, 1)], {A: 2}, shares, {}, 10)
+    admit(orders("a", 100, 1_000), {A: 100}, shares, {}, 100)
+    both = [*orders("a", 20, 3_000), *orders("b", 20, 2_000)]
+    assert Counter(task >= 3_000 for task, _ in admit(both, {A: 20}, shares, {}, 100))[False] <= 11
 
 
 def test_priority_counts_within_an_app_and_not_between_apps() -> None:

@@ -96,6 +96,49 @@ async def test_a_flood_of_one_app_does_not_hold_up_another(engine: Engine) -> No
         assert Counter(placed[:10])["small"] == 3
 
 
+async def apps_with(world: World, **weights: int) -> None:
+    for app, weight in weights.items():
+        assert (await world.api("POST", "/v1/apps", {"id": app, "weight": weight})).status_code == 201
+
+
+async def served_one_by_one(world: World, count: int) -> str:
+    """Each waits until the one before has ended; the first letters of the prompts."""
+    for _ in range(count):
+        await world.send()
+        await world.callback("succeeded")
+        world.silence(minutes=1)
+    return "".join(job.body["content"][0]["text"][0] for job in world.jobs.values())
+
+
+async def test_one_place_goes_round_between_apps_and_a_restart_forgets_nobodys_turn(engine: Engine) -> None:
+    async with World(engine, desks=[desk(in_flight=1)]) as world:
+        await apps_with(world, a=1, b=3, c=1)
+        await world.submit("- somebody has the place")
+        for i in range(20):
+            for app in "abc":
+                await world.order(f"{app} {i}", app=app)
+        await world.callback("succeeded")
+        await served_one_by_one(world, 7)
+        await world.crash()
+        served = await served_one_by_one(world, 13)
+        assert Counter(served[1:]) == {"a": 4, "b": 12, "c": 4}, served
+
+
+async def test_orders_that_nobody_can_explain_at_one_account_cost_no_turn_at_another(engine: Engine) -> None:
+    async with World(engine, desks=[desk(in_flight=1), desk("byteplus", "http://b.test/api/v3")]) as world:
+        await apps_with(world, big=1, zed=1)
+        world.on_create = [httpx.ReadTimeout("?")] * 5
+        for i in range(5):
+            await world.order(f"lost {i}", app="zed", provider="byteplus")
+        await world.send()
+        await world.submit("- somebody has the place", provider="ark")
+        for i in range(10):
+            for app in ("big", "zed"):
+                await world.order(f"{app} {i}", app=app, provider="ark")
+        await world.callback("succeeded")
+        assert Counter((await served_one_by_one(world, 10))[1:]) == {"b": 5, "z": 5}
+
+
 async def test_priority_goes_first_within_an_app(engine: Engine) -> None:
     two_point_oh = "dreamina-seedance-2-0-260128"
     async with World(engine, desks=[desk(in_flight=1)]) as world:

@@ -293,6 +293,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("provider", "word"),
     )
     op.create_table(
+        "share",
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("account", sa.String(), nullable=False),
+        sa.Column("app_id", sa.String(), nullable=False),
+        sa.Column("ended", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("clock", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("provider", "account", "app_id"),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_threshold": 500,
+            "autovacuum_vacuum_scale_factor": 0.0,
+            "autovacuum_analyze_scale_factor": 0.1,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
+    )
+    op.create_table(
         "submission",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("task_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
