@@ -33,7 +33,7 @@ class Sought:
     marked: bool
     """It carries its own name as safety identifier."""
     wanted: bool = True
-    """False: still being sent; it only stands in the way of a guess."""
+    """False: still being sent, denied by an operator, or under another key; it only stands in the way of a guess."""
     timed: bool = True
     """False: our clock may have been wrong when it was sent."""
 

@@ -17,6 +17,9 @@ UNRESOLVED = "unknown_outcome_unresolved"
 HELD = "held_after_restore"
 """It waited to be placed in a backup that was put back: it may have been placed after that backup was made."""
 
+DENIED = "an operator: it never happened"
+"""Reason of a submission that is over by somebody's word, who may be wrong: what could be its job is guessed to be nobody's."""
+
 NotPlaced = Rejected | Again | NotSent | Busy | Unknown | NeverHappened
 
 
@@ -34,7 +37,7 @@ def outcome(news: NotPlaced) -> tuple[Outcome, str]:
         case Unknown(reason):
             return Outcome.UNKNOWN, reason
         case NeverHappened():
-            return Outcome.NOT_SENT, "an operator: it never happened"
+            return Outcome.NOT_SENT, DENIED
 
 
 def beside(task: Task, sub: Submission, news: NotPlaced, now: int) -> Step:

@@ -29,19 +29,22 @@ async def search(parts: Parts, desk: Desk, pairs: Sequence[Pair], flex: bool) ->
     listed = await _listed(parts, desk, pairs[0][0].model, flex, min(sub.sent_at for _, sub in pairs) - SKEW_MS)
     if not isinstance(listed, tuple):
         return {sub.id: listed for _, sub in pairs}
-    # Only now: whatever was answered meanwhile has claimed its own.
-    open_ones, claimed = await parts.db.read(
+    overdue_ms = int(desk.terms.submit_timeout_s * SECOND_MS) + SENDING_SLACK_MS
+    place, since = (desk.account.provider, desk.account.base_url), min(sub.sent_at for _, sub in pairs)
+    # Only now: whatever was answered meanwhile has claimed its own. By address, since several keys may lead to one list.
+    open_ones, denied, claimed = await parts.db.read(
         lambda sql: (
-            stale.open_submissions(sql, desk.key),
+            stale.open_submissions(sql, *place),
+            stale.denied(sql, *place, since - overdue_ms - 2 * SKEW_MS),
             stale.claimed(sql, desk.account.provider, [entry.report.remote_id or "" for entry in listed]),
         )
     )
-    overdue_ms = int(desk.terms.submit_timeout_s * SECOND_MS) + SENDING_SLACK_MS
     sought = []
-    for sub, shown in open_ones:
+    for sub, shown in open_ones + denied:
         order = Order.of(orjson.loads(shown))
-        marked = desk.marks and order.safety_identifier is None
-        wanted = sub.outcome is Outcome.UNKNOWN
+        sender = parts.accounts.get(sub.provider, sub.account)
+        marked = sender is not None and sender.marks and order.safety_identifier is None
+        wanted = sub.outcome is Outcome.UNKNOWN and sub.account == desk.account.name and sub.sent_at >= since
         sought.append(Sought(sub.id, order, sub.sent_at, sub.sent_at + overdue_ms, marked, wanted, bool(sub.timed)))
     found = adopt(sought, listed, claimed)
     unfound = {sub.id: _unfound(desk.key, sub.id, found.doubtful.get(sub.id, ())) for _, sub in pairs}

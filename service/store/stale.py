@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, select, text, tuple_, update
 
+from service.domain.ids import first_id_at
+from service.domain.placement import DENIED
 from service.domain.route import Key
-from service.domain.task import Submission, Task
+from service.domain.task import Outcome, Submission, Task
 from service.store import compiled
 from service.store.compiled import Statement
 from service.store.database import Tx
@@ -101,17 +103,26 @@ def rearm(tx: Tx, pairs: Sequence[tuple[int, int, int]]) -> None:
 # --- the search for orders whose answer got lost ---
 
 
-def open_submissions(sql: Connection, key: Key) -> list[tuple[Submission, str]]:
-    """Of one account, everything that is being sent or whose outcome nobody knows, with the order as it is shown."""
-    query = (
-        select(*submission_columns(), _task.c.order)
-        .join(_task, _task.c.id == _submission.c.task_id)
-        .where(
-            _submission.c.provider == key[0],
-            _submission.c.account == key[1],
-            OPEN,
-        )
+def open_submissions(sql: Connection, provider: str, base_url: str) -> list[tuple[Submission, str]]:
+    """Of one address, under whichever key, everything that is being sent or whose outcome nobody knows, with the order as it
+    is shown."""
+    return _shown(sql, _submission.c.provider == provider, _submission.c.base_url == base_url, OPEN)
+
+
+def denied(sql: Connection, provider: str, base_url: str, since: int) -> list[tuple[Submission, str]]:
+    """Of one address and since then, what never happened as an operator says. Names grow with time, as in `waiting`."""
+    return _shown(
+        sql,
+        _submission.c.id >= first_id_at(since),
+        _submission.c.provider + "" == provider,
+        _submission.c.base_url + "" == base_url,
+        _submission.c.outcome == str(Outcome.NOT_SENT),
+        _submission.c.reason == DENIED,
     )
+
+
+def _shown(sql: Connection, *which: Any) -> list[tuple[Submission, str]]:
+    query = select(*submission_columns(), _task.c.order).join(_task, _task.c.id == _submission.c.task_id).where(*which)
     return [(to_submission(row[:-1]), row[-1]) for row in sql.execute(query)]
 
 

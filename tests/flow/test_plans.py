@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event, text
 from service.domain.admission import Caps
 from service.store import stale, waiting
 from service.store.database import Tx
-from tests.world import World
+from tests.world import ARK, World
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,8 @@ CLAIMS: dict[str, tuple[str, Callable[[Tx], Any]]] = {
     "which accounts to ask": ("task_to_ask", lambda tx: stale.accounts(tx.sql)),
     "is anything stale": ("task_to_ask", lambda tx: stale.any_due(tx.sql, KEY, tx.now)),
     "the oldest stale": ("task_to_ask", lambda tx: stale.oldest(tx, KEY, 500)),
-    "what is still open": ("submission_open", lambda tx: stale.open_submissions(tx.sql, KEY)),
+    "what is still open": ("submission_open", lambda tx: stale.open_submissions(tx.sql, "ark", ARK)),
+    "what was denied": ("PRIMARY KEY", lambda tx: stale.denied(tx.sql, "ark", ARK, tx.now - 60_000)),
     "does anybody wait": ("task_to_place", lambda tx: waiting.anybody_due(tx)),
     "who waits for what": ("task_waiting", lambda tx: waiting.lanes(tx.sql)),
     "the first of a lane": ("task_waiting", lambda tx: waiting.first(tx, waiting.Lane("default", "ark/default"), 50)),

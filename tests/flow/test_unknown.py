@@ -161,6 +161,73 @@ async def test_an_account_that_was_never_heard_is_not_guessed_about(world: World
     assert (await world.task(late.id)).remote_id == "cgt-3"
 
 
+def key(name: str, **options: str) -> Desk:
+    """One of several keys for the same place."""
+    return Desk(Account("ark", name, ARK, f"key of {name}", Callbacks.NONE, options), GATEWAYS["ark"], caps=Caps())
+
+
+async def lost_after(world: World, answer: Any, **fields: Any) -> Task:
+    world.on_create = [answer]
+    placed = await world.order("lost", **fields)
+    await world.send()
+    return placed.task
+
+
+async def test_two_keys_of_one_place_give_nobody_the_others_job(engine: Engine) -> None:
+    """Their lists are one list: what was lost under the other key stands in the way of a guess."""
+    async with World(engine, desks=[key("one")]) as world:
+        await world.submit("whose answer tells that our clock is right")
+        never = await lost_after(world, httpx.ReadTimeout("nothing was placed"))
+        world.desks = [key("two"), key("one")]
+        await world.crash()
+        await world.submit("whose answer tells it of the other key")
+        placed = await lost_after(world, MUTE)
+        await wait_it_out(world)
+        assert {(await world.task(t.id)).account for t in (never, placed)} == {"one", "two"}
+        assert {(await world.task(t.id)).remote_id for t in (never, placed)} == {None}
+        assert {(await world.task(t.id)).reason for t in (never, placed)} == {UNRESOLVED}
+
+
+async def denied_and_lost(world: World) -> tuple[Task, Task]:
+    """An operator says that the first never happened, though it did; the second never did."""
+    await world.submit("whose answer tells that our clock is right")
+    first = await lost_after(world, MUTE)
+    answer = await world.api("POST", f"/v1/tasks/{ids.encode(ids.TASK, first.id)}/resolve", {"outcome": "never_happened"})
+    assert answer.status_code == 200
+    await world.send()
+    world.silence(seconds=1)
+    return first, await lost_after(world, httpx.ReadTimeout("nothing was placed"))
+
+
+async def test_an_operator_who_is_wrong_gives_nobody_anothers_job(engine: Engine) -> None:
+    async with World(engine, desks=[key("one")]) as world:
+        _, second = await denied_and_lost(world)
+        await wait_it_out(world)
+        assert ((await world.task(second.id)).remote_id, (await world.task(second.id)).reason) == (None, UNRESOLVED)
+
+
+async def test_what_an_operator_denied_long_ago_hinders_no_search(engine: Engine) -> None:
+    async with World(engine, desks=[key("one")]) as world:
+        await denied_and_lost(world)
+        world.silence(minutes=10)
+        later = await lost_after(world, MUTE)
+        world.silence(seconds=30)
+        await world.reconcile()
+        assert (await world.task(later.id)).remote_id == "cgt-4"
+
+
+async def test_a_mark_needs_no_guess_whatever_an_operator_denied(marked: World) -> None:
+    first = await lost_after(marked, MUTE)
+    answer = await marked.api("POST", f"/v1/tasks/{ids.encode(ids.TASK, first.id)}/resolve", {"outcome": "never_happened"})
+    assert answer.status_code == 200
+    second = await lost_after(marked, MUTE)
+    marked.silence(seconds=30)
+    await marked.reconcile()
+    assert marked.job(await marked.task(second.id)).body["content"][0]["text"] == "lost"
+    assert len({job.id for job in marked.jobs.values()}) == 3
+    assert (await marked.task(second.id)).state is State.QUEUED
+
+
 async def test_a_mark_is_never_put_where_the_caller_has_put_something(marked: World) -> None:
     await marked.submit(safety_identifier="user-1")
     assert marked.jobs["cgt-1"].body["safety_identifier"] == "user-1"

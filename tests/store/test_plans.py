@@ -19,7 +19,7 @@ from service.store import compiled, deliveries, jobs, journal, lanes, retention,
 from service.store.database import Tx
 from service.store.postgres import Postgres
 from service.store.tables import TABLES
-from tests.world import START_MS, World
+from tests.world import ARK, START_MS, World
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +78,7 @@ HOT: dict[str, tuple[str, Callable[[Tx, Ground], Any]]] = {
     "accounts to ask": ("task_to_ask", lambda tx, g: stale.accounts(tx.sql)),
     "is anything stale": ("task_to_ask", lambda tx, g: stale.any_due(tx.sql, KEY, tx.now)),
     "the oldest stale": ("task_to_ask", lambda tx, g: stale.oldest(tx, KEY, 200)),
-    "answers that got lost": ("submission_open", lambda tx, g: stale.open_submissions(tx.sql, KEY)),
+    "answers that got lost": ("submission_open", lambda tx, g: stale.open_submissions(tx.sql, "ark", ARK)),
     "whose remote id it is": ("submission_by_remote_id", lambda tx, g: stale.claimed(tx.sql, "ark", ["cgt-2", "cgt-9"])),
     "does anybody wait": ("task_to_place", lambda tx, g: waiting.anybody_due(tx)),
     "who waits for what": ("task_waiting", lambda tx, g: waiting.lanes(tx.sql)),
@@ -133,6 +133,7 @@ BY_NAME: dict[str, Callable[[Tx, Ground], Any]] = {
     ),
     "leases that stand": lambda tx, g: deliveries.held(tx, [(g.delivery_id, 1)]),
     "the newest names": lambda tx, g: journal.last_id(tx.sql),
+    "what an operator denied": lambda tx, g: stale.denied(tx.sql, "ark", ARK, tx.now - 60_000),
     "sent in the last minute": lambda tx, g: waiting.sent_since(tx.sql, KEY, tx.now - 60_000),
     "old receipts": lambda tx, g: retention.drop_receipts(tx, START_MS - 10**9, 500),
     "old attempts": lambda tx, g: retention.drop_attempts(tx, START_MS - 10**9, 500),
