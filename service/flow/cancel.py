@@ -124,9 +124,7 @@ async def _at_provider(parts: Parts, placed: _Placed) -> Task:
             await _bring(parts, placed, outcome)
             raise Conflict(f"too late, {sub.provider} says: {reason}")
         case _:
-            # It may have been cancelled all the same: the reconciler asks at once.
-            await _bring(parts, placed, CancelTooLate("no clear answer"))
-            raise Unavailable(f"{sub.provider} gave no clear answer; look at the task again in a moment", 5)
+            raise await _unclear(parts, placed)
 
 
 async def _ask(parts: Parts, placed: _Placed) -> Recorded:
@@ -162,15 +160,23 @@ async def _confirmed(parts: Parts, placed: _Placed) -> Task:
         case Missing():
             await _bring(parts, placed, CancelTooLate("it had ended"))
             raise Conflict("it ended in the very moment; its own news will tell how")
-        case Report(state=state) if state not in (None, State.QUEUED):
+        case Report(state=State.QUEUED):  # it has not ended, and the cancel was taken: this answer lags behind
+            recorded = await _bring(parts, placed, CancelTaken())
+        case Report(state=state) if state is not None:
             recorded = await _bring(parts, placed, after)
         case _:
-            recorded = await _bring(parts, placed, CancelTaken())
+            raise await _unclear(parts, placed, after)
     task = recorded.task
     assert task is not None
     if task.state is not State.CANCELLED:
         raise Conflict(f"it has moved on meanwhile: {task.state}")
     return task
+
+
+async def _unclear(parts: Parts, placed: _Placed, said: News | None = None) -> Unavailable:
+    """It may have been cancelled all the same, or have ended: the reconciler asks at once."""
+    await _bring(parts, placed, said or CancelTooLate("no clear answer"))
+    return Unavailable(f"{placed.submission.provider} gave no clear answer; look at the task again in a moment", 5)
 
 
 async def _bring(parts: Parts, placed: _Placed, news: News) -> Recorded:

@@ -81,6 +81,47 @@ async def test_a_task_that_ended_in_the_very_moment_is_not_called_cancelled(worl
     assert (await world.task(task.id)).state is State.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.ReadTimeout("?"),
+        httpx.Response(500),
+        httpx.Response(429, json={"error": {"code": "RateLimitExceeded", "message": "later"}}),
+        httpx.Response(401, json={"error": {"code": "AuthenticationError", "message": "no"}}),
+        httpx.Response(200, content=b"<html>"),
+        httpx.Response(200, json={"id": "cgt-1", "status": "evaporated"}),
+    ],
+    ids=["nothing", "broken", "busy", "refused", "unreadable", "unknown word"],
+)
+async def test_a_cancel_that_is_not_confirmed_ends_nothing(world: World, answer: httpx.Response | Exception) -> None:
+    """It ended right before the DELETE, which erased its record, and nobody says so: its callback does."""
+    await world.subscribe()
+    task = await world.submit()
+    job = world.jobs["cgt-1"]
+    original, wire = world._erase, world._provider
+
+    def says(request: httpx.Request) -> httpx.Response:
+        if world.erased and request.method == "GET":
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        return wire(request)
+
+    def ends_first(remote_id: str) -> httpx.Response:
+        job.status = "succeeded"
+        return original(remote_id)
+
+    world._erase = ends_first  # type: ignore[method-assign]
+    world.hosts["ark.test"] = says
+    assert (await cancel(world, task)).status_code == 503
+    looked_at = await world.task(task.id)
+    assert (looked_at.state, looked_at.poll_at) == (State.QUEUED, world.now), "and it is asked about at once"
+    assert await world.callback("succeeded", job) == 200
+    assert (await world.task(task.id)).state is State.SUCCEEDED
+    await world.deliver()
+    assert "task.cancelled" not in world.heard()
+
+
 async def test_a_provider_that_does_not_answer_has_nothing_cancelled(world: World) -> None:
     task = await world.submit()
     world.on_query = [httpx.ReadTimeout("?")]
