@@ -94,6 +94,12 @@ def search_at(searches: int, sent_at: int, now: int, scans: bool) -> int | None:
     return max(now, -(-at // SHARED_MS) * SHARED_MS)
 
 
+def next_search_at(searches: int, sent_at: int) -> int:
+    """The earliest time of the next look: one before it was asked for by somebody, and uses up none of ours."""
+    at = sent_at + int(sum(SEARCH_PAUSES_S[: searches + 1]) * SECOND_MS) if searches < len(SEARCH_PAUSES_S) else 0
+    return -(-at // SHARED_MS) * SHARED_MS
+
+
 def give_up_at(sent_at: int, deadline_at: int) -> int:
     return max(deadline_at + GRACE_MS, sent_at + RECORD_LIVES_MS)
 

@@ -7,7 +7,7 @@ outcome is kept, and the task stays as it is.
 from service.domain import route
 from service.domain.lifecycle import SETTLED, Verdict
 from service.domain.news import Again, Alert, NeverHappened, Source, Step, Taken, Unfound
-from service.domain.patience import SEARCH_PAUSES_S, Terms, give_up_at, place_again_at, search_at
+from service.domain.patience import SEARCH_PAUSES_S, Terms, give_up_at, next_search_at, place_again_at, search_at
 from service.domain.report import Busy, NotSent, Rejected, Unknown
 from service.domain.task import Outcome, Submission, Task
 
@@ -83,6 +83,8 @@ def unfound(task: Task, sub: Submission, news: Unfound, now: int, terms: Terms) 
     """Looked for in vain. When looking makes no sense any more, a human has to say what happened, or news comes late."""
     if sub.outcome is not Outcome.UNKNOWN or sub.id != task.submission_id or task.state in SETTLED:
         return Step(task, sub, Verdict.LATE)
+    if terms.scans and now < (own_at := next_search_at(task.asks, sub.sent_at)):
+        return Step(task._replace(poll_at=own_at), sub, None)
     task = task._replace(asks=task.asks + 1)
     at = search_at(task.asks, sub.sent_at, now, terms.scans)
     if at is not None:
@@ -97,7 +99,7 @@ def looked_for(task: Task, sub: Submission, now: int, terms: Terms) -> Step:
     """At once, and for an operator's order once more: found in vain it is the operator's again."""
     if not terms.scans or sub.id != task.submission_id or task.state in SETTLED:
         return Step(task, sub, Verdict.LATE)
-    asks = len(SEARCH_PAUSES_S) - 1 if task.reason == UNRESOLVED else task.asks
+    asks = len(SEARCH_PAUSES_S) if task.reason == UNRESOLVED else task.asks
     return Step(task._replace(reason="unknown_outcome", poll_at=now, asks=asks, updated_at=now), sub, None)
 
 

@@ -70,6 +70,38 @@ async def test_an_unresolved_order_is_looked_for_once_more_and_comes_back_to_the
     assert world.creates == 1
 
 
+async def test_looks_that_were_asked_for_use_up_none_of_those_that_come_by_themselves(world: World) -> None:
+    """Found by an attack: six questions in as many seconds, and a job that the list showed late was nobody's."""
+    world.on_create = ["accept and time out"]
+    task = await world.submit()
+    hidden = dict(world.jobs)
+    world.jobs.clear()
+    for _ in range(8):
+        assert (await ask(world, task)).status_code == 202
+        world.silence(seconds=1.5)
+        await world.reconcile()
+    assert len(world.listed) == 8
+    looked_for = await world.task(task.id)
+    assert (looked_for.reason, looked_for.asks, looked_for.poll_at) == ("unknown_outcome", 0, looked_for.created_at + 20_000)
+    world.silence(minutes=20)
+    await world.reconcile()
+    assert (await world.task(task.id)).reason == "unknown_outcome"
+    world.jobs.update(hidden)
+    world.silence(minutes=40)
+    await world.reconcile()
+    assert (await world.task(task.id)).remote_id == "cgt-1"
+
+
+async def test_an_order_that_is_asked_about_all_the_time_is_an_operators_in_the_end(world: World) -> None:
+    world.on_create = [SILENT]
+    task = await world.submit()
+    for _ in range(65):
+        assert (await ask(world, task)).status_code == 202
+        world.silence(minutes=1)
+        await world.reconcile()
+    assert (await world.task(task.id)).reason == UNRESOLVED
+
+
 async def test_what_has_ended_waits_or_is_on_its_way_cannot_be_asked_about(world: World) -> None:
     task = await world.submit()
     await world.callback("succeeded")
