@@ -6,7 +6,7 @@ account of its route that has room, and begins one further on with every try.
 
 from collections import deque
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 
 from service.domain.route import Key
@@ -90,6 +90,11 @@ def place(ahead_count: int, weight: int, others: Sequence[tuple[int, int]]) -> i
     while our orders go one by one, each of those sends its share."""
     turns = ahead_count + 1
     return turns + sum(min(count, -(-turns * other // weight)) for count, other in others)
+
+
+def without(caps: Caps, held: int) -> Caps:
+    """The same with places that nobody will free by itself."""
+    return caps if caps.in_flight is None else replace(caps, in_flight=max(0, caps.in_flight - held))
 
 
 def wait_s(position: int, caps: Sequence[Caps], typical_s: float) -> float | None:

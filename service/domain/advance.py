@@ -73,7 +73,7 @@ def _doubted(task: Task, source: Source, now: int) -> bool:
 def _judged(
     task: Task, submission: Submission | None, news: News, source: Source, now: int, terms: Terms, jitter: float
 ) -> Step:
-    if source is Source.POLL:
+    if source is Source.POLL and not (isinstance(news, NoAnswer) and not news.asked):
         task = task._replace(polls=task.polls + 1)
     match news:
         case GaveUp(reason):

@@ -14,6 +14,10 @@ from service.domain.placement import HELD, UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
 
 
+NAMED = 5
+"""Orders that an explanation calls by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An account that may take a waiting order."""
@@ -31,6 +35,10 @@ class Queue:
     place: int
     wait_s: float | None
     candidates: Sequence[Candidate]
+    unexplained: Sequence[str] = ()
+    """The app's own orders that hold places there while nobody knows what became of them."""
+    others_count: int = 0
+    """The same of other apps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,8 @@ class Habits:
     """every, endings or none."""
     scans: bool = False
     configured: bool = True
+    quiet_until: int | None = None
+    """The account is left alone until then, whoever wants to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +68,19 @@ def explain(task: Task, sub: Submission | None, habits: Habits, queue: Queue | N
             return _waiting(task, queue, now)
         case State.CREATED:
             assert sub is not None
-            return _being_placed(task, sub, habits)
+            told = _being_placed(task, sub, habits)
+            return told if sub.outcome is Outcome.SENDING else _not_before(told, habits)
         case State.QUEUED | State.RUNNING:
-            return _open(task, habits, now)
+            return _not_before(_open(task, habits, now), habits)
         case _:
             return _ended(task)
+
+
+def _not_before(told: Explanation, habits: Habits) -> Explanation:
+    if habits.quiet_until is None or told.next_at is None or told.next_at >= habits.quiet_until:
+        return told
+    more = " Its account gave no answer or wanted to be left alone: nobody asks it anything before then."
+    return replace(told, next=told.next + more, next_at=habits.quiet_until)
 
 
 def also_placed(task: Task, subs: Sequence[Submission], told: Explanation) -> Explanation:
@@ -101,11 +119,24 @@ def _waiting(task: Task, queue: Queue | None, now: int) -> Explanation:
     place = queue.place if queue is not None else 1
     wait_s = queue.wait_s if queue is not None else None
     why = f"{after} Every account that could take it is full, and it waits at place {place}."
+    if queue is not None and (queue.unexplained or queue.others_count):
+        why += f" {_unexplained(queue)}"
     return Explanation(
         "created.waiting",
         why,
         "It is placed when its turn comes" + ("; nothing tells when." if wait_s is None else ", in about that time."),
         None if wait_s is None else now + int(wait_s * 1_000),
+    )
+
+
+def _unexplained(queue: Queue) -> str:
+    named = ", ".join(queue.unexplained[:NAMED])
+    more = len(queue.unexplained) - NAMED
+    named += f" and {more} more" if more > 0 else ""
+    held = [named] * bool(named) + [f"{queue.others_count} of other apps"] * bool(queue.others_count)
+    return (
+        f"Places there are held by orders of which nobody knows what became: {'; '.join(held)}. "
+        "They are free when an operator says it (resolve), news comes, or they are given up."
     )
 
 
@@ -123,6 +154,10 @@ def _being_placed(task: Task, sub: Submission, habits: Habits) -> Explanation:
         overdue = "If no answer comes the order is treated as possibly placed and looked for; it is never sent twice."
         return Explanation("created.sending", why, overdue, task.poll_at)
     why = f"{provider} may or may not have it: the answer to the order got lost ({sub.reason}). It is not sent again."
+    if not habits.configured:
+        gone = f"Its account ({sub.account}) is not configured any more under this name and address, so {provider} cannot be asked."
+        ask = "A late callback explains it, or an operator who looks there and says what happened (resolve)."
+        return Explanation("created.orphaned", f"{why} {gone}", ask, task.poll_at)
     told = "Its callback would explain it" if habits.callbacks != "none" else "It does not call back"
     if task.reason == UNRESOLVED:
         ask = "An operator has to look at the provider and say what happened (resolve: accepted or never_happened)."
@@ -139,8 +174,8 @@ def _open(task: Task, habits: Habits, now: int) -> Explanation:
     why = f"{task.provider} {doing}."
     end_at = give_up_at(task.created_at, task.deadline_at)
     if not habits.configured:
-        gone = "Its account is not configured any more, so nobody can be asked; a callback may still come. It is given up then."
-        return Explanation(f"{task.state}.orphaned", why, gone, end_at)
+        why += f" Its account ({task.account}) is not configured any more under this name and address, so nobody can be asked."
+        return Explanation(f"{task.state}.orphaned", why, "A callback may still come. It is given up then.", end_at)
     if task.reason == UNCONFIRMED:
         return _unconfirmed(task)
     if task.missing > 0:
@@ -149,7 +184,10 @@ def _open(task: Task, habits: Habits, now: int) -> Explanation:
             f"{task.state}.missing", why, "It is asked again then; three times over ten minutes mean lost.", task.poll_at
         )
     if task.asks > 0:
-        why += f" Nothing new was learned from the last {task.asks} questions."
+        asked = min(task.asks, task.polls)  # the first may be due only because somebody wants to know
+        if asked == 0:
+            return Explanation(f"{task.state}.asking", why, "Somebody wants to know more: it is asked now.", task.poll_at)
+        why += f" Nothing new was learned from the last {'question' if asked == 1 else f'{asked} questions'}."
         return Explanation(f"{task.state}.silent", why, "It is asked again then, and less and less often.", task.poll_at)
     if habits.callbacks == "none":
         return Explanation(f"{task.state}.asked", why, "It does not call back, so it is asked then.", task.poll_at)

@@ -118,6 +118,8 @@ class NoAnswer:
     """No answer, or one that says nothing about the task: a timeout, a 5xx, a reset. Lack of knowledge, never an ending."""
 
     reason: str
+    asked: bool = True
+    """False: nobody could be asked, or nobody was."""
 
 
 @dataclass(frozen=True, slots=True)

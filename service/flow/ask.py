@@ -7,7 +7,7 @@ from service.domain.news import Asked, Source
 from service.domain.task import Outcome, Submission, Task
 from service.flow.record import Arrival, record
 from service.parts import Parts
-from service.store import tasks
+from service.store import accounts, tasks
 
 
 async def ask(parts: Parts, app_id: str, task_id: int) -> Task:
@@ -38,3 +38,9 @@ def _hindrance(sub: Submission, desk: Desk | None) -> str | None:
     if sub.outcome is Outcome.UNKNOWN and not desk.gateway.facts.scans:
         return f"{sub.provider} has no list to look for it in; say what happened with resolve"
     return None
+
+
+async def quiet_until(parts: Parts, desk: Desk) -> int | None:
+    """An account that did not answer, or wanted to be left alone, is asked by nobody before then."""
+    row = (await parts.db.read(accounts.rows)).get(desk.key)
+    return row.asking_until if row is not None and row.silent_count > 0 and row.asking_until > parts.clock() else None

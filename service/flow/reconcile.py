@@ -128,7 +128,7 @@ def _finish(tx: Tx, parts: Parts, key: Key, plan: Plan, spent: Spent) -> int:
 
 async def _settle(parts: Parts, key: Key, plan: Plan, gets: int, spent: Spent) -> None:
     cut_off = Unknown("the process ended while the order was being sent")
-    gone = NoAnswer("the account of this submission is not configured any more")
+    gone = NoAnswer("the account of this submission is not configured any more", asked=False)
     unsearchable = Unfound(f"{key[0]} has no list to look for it in")
     await asyncio.gather(
         *(_bring(parts, pair, cut_off, Source.OWN) for pair in plan.cut_off),
@@ -151,7 +151,7 @@ async def _settle(parts: Parts, key: Key, plan: Plan, gets: int, spent: Spent) -
         spent.gets += len(singles)
         await asyncio.gather(*(_ask_one(parts, desk, pair, spent) for pair in singles))
     elif singles:
-        await _bring_all(parts, singles, [NoAnswer("its provider does not answer")] * len(singles))
+        await _bring_all(parts, singles, [NoAnswer("its provider does not answer", asked=False)] * len(singles))
 
 
 async def _ask_many(parts: Parts, desk: Desk, pairs: Sequence[Pair], flex: bool, spent: Spent) -> None:

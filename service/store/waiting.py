@@ -203,5 +203,13 @@ def ahead(sql: Connection, task: Task) -> tuple[int, int, list[tuple[int, int]]]
     return mine, known.get(task.app_id, 1), [(count, known.get(app, 1)) for app, count in others.items() if count]
 
 
+def unexplained(sql: Connection, keys: Sequence[Key]) -> list[tuple[Key, str, int]]:
+    """(account, app, task) of the orders that hold places there though nobody knows whether they were placed."""
+    query = select(_submission.c.provider, _submission.c.account, _task.c.app_id, _task.c.id)
+    query = query.join(_task, _task.c.submission_id == _submission.c.id)
+    query = query.where(OPEN, _submission.c.outcome == "unknown", _task.c.ended_at.is_(None)).order_by(_task.c.id)
+    return [((row[0], row[1]), row[2], row[3]) for row in sql.execute(query) if (row[0], row[1]) in keys]
+
+
 COUNTED = 10_000
 """Beyond this a place in the queue is only `far back`."""

@@ -226,8 +226,12 @@ async def cancelled(call: Call) -> Response:
 
 
 async def asked(call: Call) -> Response:
+    """`Retry-After`: its account is left alone, and nobody is asked before then."""
     task = await ask.ask(call.parts, call.app_id, answers.id_of(ids.TASK, call.path["id"], "task"))
-    return _shown(call.parts, task, 202)
+    desk = call.parts.accounts.get(task.provider or "", task.account or "")
+    until = None if desk is None else await ask.quiet_until(call.parts, desk)
+    wait = {} if until is None else {"Retry-After": str(-(-(until - call.parts.clock()) // 1_000))}
+    return _shown(call.parts, task, 202, wait)
 
 
 async def resolved(call: Call) -> Response:

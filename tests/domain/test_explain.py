@@ -9,10 +9,12 @@ from service.domain.explain import Candidate, Habits, Queue, explain
 from service.domain.lifecycle import SETTLED, State
 from service.domain.placement import UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
-from tests.domain.made import MINUTE, NOW, submission, task, waiting
+from tests.domain.made import HOUR, MINUTE, NOW, submission, task, waiting
 
 CALLS, ENDINGS, ASKED = Habits("every", True), Habits("endings"), Habits("none")
 FULL = Queue(7, 90.0, [Candidate("ark (default)", "closed", None, False)])
+QUIET, GONE = Habits("every", True, quiet_until=NOW + HOUR), Habits(configured=False)
+HELD_UP = Queue(1, None, [Candidate("ark (default)", "closed", None, False)], ["task_a", "task_b"], 4)
 FREE = Queue(1, 1.0, [Candidate("ark (default)", "closed", None, True)])
 DEAD = Queue(1, None, [Candidate("ark (default)", "open", NOW + MINUTE, False)])
 NOBODY = Queue(1, None, [])
@@ -49,7 +51,13 @@ CASES: list[tuple[str, Task, Submission | None, Habits, Queue | None, str, int |
     ("queued.expecting", task(State.QUEUED), submission(), CALLS, None, "queue", NOW + 5 * MINUTE),
     ("queued.expecting", task(State.QUEUED), submission(), ENDINGS, None, "nothing before the end", NOW + 5 * MINUTE),
     ("queued.asked", task(State.QUEUED), submission(), ASKED, None, "queue", NOW + 5 * MINUTE),
-    ("queued.silent", task(State.QUEUED, asks=3), submission(), CALLS, None, "last 3 questions", NOW + 5 * MINUTE),
+    ("queued.silent", task(State.QUEUED, asks=3, polls=3), submission(), CALLS, None, "last 3 questions", NOW + 5 * MINUTE),
+    ("queued.silent", task(State.QUEUED, asks=2, polls=1), submission(), CALLS, None, "last question.", NOW + 5 * MINUTE),
+    ("queued.asking", task(State.QUEUED, asks=1, poll_at=NOW), submission(), CALLS, None, "asked now", NOW),
+    ("queued.silent", task(State.QUEUED, asks=3, polls=3), submission(), QUIET, None, "left alone", NOW + HOUR),
+    ("created.unknown", task(), submission(Outcome.UNKNOWN), QUIET, None, "left alone", NOW + HOUR),
+    ("created.orphaned", task(), submission(Outcome.UNKNOWN), GONE, None, "not configured any more", NOW + 5 * MINUTE),
+    ("created.waiting", waiting(), None, CALLS, HELD_UP, "task_a, task_b; 4 of other apps", None),
     ("running.expecting", task(State.RUNNING), submission(), CALLS, None, "making the video", NOW + 5 * MINUTE),
     ("running.missing", task(State.RUNNING, missing=2), submission(), CALLS, None, "2 times", NOW + 5 * MINUTE),
     ("running.orphaned", task(State.RUNNING), submission(), Habits(configured=False), None, "making", task().deadline_at),

@@ -352,6 +352,41 @@ async def test_orders_whose_account_is_gone_from_the_configuration_go_to_the_oth
         assert (await world.task(waits.id)).provider == "byteplus"
 
 
+async def explained(world: World, task_id: int, app: str = "default") -> Any:
+    return (await world.api("GET", f"/v1/tasks/{ids.encode(ids.TASK, task_id)}/explain", Callsheet_App=app)).json()
+
+
+async def test_what_waits_for_a_full_account_names_the_orders_that_hold_it_and_promises_no_time(engine: Engine) -> None:
+    async with World(engine, desks=[desk(in_flight=2)]) as world:
+        await apps_with(world, other=1)
+        world.on_create = [httpx.ReadTimeout("?")] * 2
+        lost, foreign = await world.order("lost"), await world.order("lost too", app="other")
+        await world.send()
+        waits = await world.order("waits")
+        told = await explained(world, waits.task.id)
+        assert (told["code"], told["next_at"], told["queue"]["estimate_s"]) == ("created.waiting", None, None)
+        assert f"{ids.encode(ids.TASK, lost.task.id)}; 1 of other apps" in told["why"]
+        assert ids.encode(ids.TASK, foreign.task.id) not in str(told), "another app's orders have no names here"
+
+
+async def test_an_account_that_has_another_name_now_is_said_to_be_gone_and_nobody_counts_as_asked(engine: Engine) -> None:
+    async with World(engine, desks=[desk(in_flight=2)]) as world:
+        placed = await world.submit()
+        world.on_create = [httpx.ReadTimeout("?")]
+        lost = await world.submit("lost")
+        waits = (await world.order("waits")).task
+        world.desks = [desk(name="renamed")]
+        await world.crash()
+        assert (await explained(world, waits.id))["code"] == "created.due", "another one may have it"
+        told = await explained(world, lost.id)
+        assert (told["code"], "(default) is not configured" in told["why"]) == ("created.orphaned", True)
+        for _ in range(20):
+            world.silence(minutes=10)
+            await world.reconcile()
+        assert (world.asked, world.listed, (await world.task(placed.id)).polls) == ([], [], 0)
+        assert "(default) is not configured" in (await explained(world, placed.id))["why"]
+
+
 async def test_a_changed_address_is_never_asked_about_what_was_placed_at_the_old_one(world: World) -> None:
     task = await world.submit()
     world.desks = [desk(base_url="http://b.test/api/v3")]

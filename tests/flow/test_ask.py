@@ -102,6 +102,29 @@ async def test_an_order_that_is_asked_about_all_the_time_is_an_operators_in_the_
     assert (await world.task(task.id)).reason == UNRESOLVED
 
 
+async def explained(world: World, task: Task) -> Any:
+    return (await world.api("GET", f"/v1/tasks/{ids.encode(ids.TASK, task.id)}/explain")).json()
+
+
+async def test_what_was_not_asked_yet_is_not_called_a_question(world: World) -> None:
+    task = await world.submit()
+    await ask(world, task)
+    assert (await explained(world, task))["code"] == "queued.asking"
+    await world.reconcile()
+    assert "the last question." in (await explained(world, task))["why"]
+
+
+async def test_whoever_asks_is_told_when_an_account_that_wants_to_be_left_alone_may_be_asked(world: World) -> None:
+    first, other = await world.submit("first"), await world.submit("other")
+    world.on_query = [httpx.Response(429, headers={"Retry-After": "600"}, json={"error": {"code": "x", "message": "y"}})]
+    assert "retry-after" not in (await ask(world, first)).headers
+    await world.reconcile()
+    answer = await ask(world, other)
+    assert (answer.status_code, int(answer.headers["retry-after"])) == (202, 600)
+    told = await explained(world, other)
+    assert ("left alone" in told["next"], told["next_at"]) == (True, "2026-11-18T11:16:40.000Z")
+
+
 async def test_what_has_ended_waits_or_is_on_its_way_cannot_be_asked_about(world: World) -> None:
     task = await world.submit()
     await world.callback("succeeded")
