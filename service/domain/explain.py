@@ -13,7 +13,6 @@ from service.domain.patience import give_up_at
 from service.domain.placement import HELD, UNRESOLVED
 from service.domain.task import Outcome, Submission, Task
 
-
 NAMED = 5
 """Orders that an explanation calls by name."""
 
