@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from service.domain.audit import Breach
+from tests.sim import life
 from tests.sim.check import breaches
-from tests.sim.life import World
 from tests.sim.story import Story, draw
+from tests.sim.world import World
 
 SHRINK_S = 60.0
 """For the search for a shorter story."""
@@ -66,7 +67,7 @@ def live(story: Story, tell: bool = False) -> Outcome:
                 outcome.met[kind] += count
 
     try:
-        world.live(look)
+        life.live(world, look)
     except Exception as error:  # a world that cannot go on is a finding like any other
         outcome.breaches = [Breach("bug", f"the world broke: {type(error).__name__}: {error}")]
     outcome.digest = world.history.digest.hexdigest()
