@@ -78,7 +78,8 @@ def live(story: Story, tell: bool = False) -> Outcome:
 def worlds(first_seed: int, step: int, lifetimes: int, until_s: float | None = None) -> Iterator[Outcome]:
     """Seeds `first_seed`, `first_seed + step`, … until so many lifetimes were lived, or until then by the process's clock."""
     lived, seed = 0, first_seed
-    gc.disable()  # between worlds it costs less than within them
+    gc.disable()  # between worlds it costs less than within them, and what was there before is not looked at again
+    gc.freeze()
     try:
         while lived < lifetimes and (until_s is None or time.monotonic() < until_s):
             outcome = live(draw(seed))
@@ -87,6 +88,7 @@ def worlds(first_seed: int, step: int, lifetimes: int, until_s: float | None = N
             yield outcome
             gc.collect()
     finally:
+        gc.unfreeze()
         gc.enable()
 
 
