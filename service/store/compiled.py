@@ -107,14 +107,6 @@ def run(sql: Connection, text: str, values: Sequence[Any]) -> None:
         raise _wrapped(sql, text, error) from error
 
 
-def plainly(sql: Connection, text: str) -> None:
-    """SQLite: without parameters and rows, straight to the driver."""
-    try:
-        _driver(sql).execute(text)
-    except sqlite3.Error as error:
-        raise _wrapped(sql, text, error) from error
-
-
 def _straight(sql: Connection) -> bool:
     """To SQLite's own driver, unless somebody listens to what is said."""
     return sql.dialect.name == "sqlite" and not sql.dispatch.before_cursor_execute

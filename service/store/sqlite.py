@@ -18,7 +18,6 @@ from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from service.domain.errors import ConfigError, Fault
 from service.domain.ids import Ids
-from service.store.compiled import plainly
 from service.store.database import Answer, Tx, Verb, run_inside, translated
 from service.store.grouping import Group
 
@@ -194,6 +193,7 @@ def _engine(path: str, reading: bool, memory: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(sql: Connection) -> None:
-        plainly(sql, "BEGIN" if reading else "BEGIN IMMEDIATE")
+        # By SQLAlchemy, which rolls back: a BEGIN that fails halfway leaves its transaction open.
+        sql.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine

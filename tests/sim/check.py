@@ -10,7 +10,8 @@ from service.domain.keep import Keep
 from service.domain.lifecycle import State, Verdict, judge
 from service.flow.record import RECEIPTS_KEPT
 from service.store.audit import Audited, audit
-from tests.sim.life import SLACK, World
+from tests.sim.subscribers import SLACK
+from tests.sim.world import World
 from tests.world import ADMIN, SIGNING
 
 SURE_S = 60.0

@@ -9,6 +9,10 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from tests.world import START_MS
+
+START_S = START_MS / 1000
+"""When virtual time begins, by the clock of everybody but the service."""
 Reply = tuple[int, dict[str, str], bytes]
 ORDER = ("queued", "running", "ended")
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from service.domain.audit import Breach
+from tests.sim import life
 from tests.sim.check import breaches
-from tests.sim.life import World
 from tests.sim.story import Story, draw
+from tests.sim.world import World
 
 SHRINK_S = 60.0
 """For the search for a shorter story."""
@@ -66,7 +67,7 @@ def live(story: Story, tell: bool = False) -> Outcome:
                 outcome.met[kind] += count
 
     try:
-        world.live(look)
+        life.live(world, look)
     except Exception as error:  # a world that cannot go on is a finding like any other
         outcome.breaches = [Breach("bug", f"the world broke: {type(error).__name__}: {error}")]
     outcome.digest = world.history.digest.hexdigest()
@@ -77,7 +78,8 @@ def live(story: Story, tell: bool = False) -> Outcome:
 def worlds(first_seed: int, step: int, lifetimes: int, until_s: float | None = None) -> Iterator[Outcome]:
     """Seeds `first_seed`, `first_seed + step`, … until so many lifetimes were lived, or until then by the process's clock."""
     lived, seed = 0, first_seed
-    gc.disable()  # between worlds it costs less than within them
+    gc.disable()  # between worlds it costs less than within them, and what was there before is not looked at again
+    gc.freeze()
     try:
         while lived < lifetimes and (until_s is None or time.monotonic() < until_s):
             outcome = live(draw(seed))
@@ -86,6 +88,7 @@ def worlds(first_seed: int, step: int, lifetimes: int, until_s: float | None = N
             yield outcome
             gc.collect()
     finally:
+        gc.unfreeze()
         gc.enable()
 
 

@@ -172,3 +172,21 @@ async def test_the_database_of_the_simulation_is_the_same_engine_in_memory() -> 
     assert await db.group(write_words, "p", "one") == "one"
     assert await db.read(lambda sql: sql.exec_driver_sql("SELECT word FROM seen_word").scalar_one()) == "one"
     await db.stop()
+
+
+async def test_a_transaction_that_is_interrupted_at_any_step_leaves_none_open(db: SQLite) -> None:
+    """A BEGIN that fails halfway did, once it was said past SQLAlchemy: every later transaction was refused, for ever."""
+    assert db._sql is not None
+    raw = db._sql.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    struck = 0
+    for step in range(1, 40):
+        left = iter((1,))
+        raw.set_progress_handler(lambda left=left: next(left, 0), step)
+        try:
+            await db.write(lambda tx, step=step: write_words(tx, "ark", [f"struck at {step}"]))
+        except Unavailable:
+            struck += 1
+        raw.set_progress_handler(None, 0)
+        await db.write(lambda tx, step=step: write_words(tx, "ark", [f"after {step}"]))
+    assert struck > 3
