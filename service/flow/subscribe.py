@@ -13,14 +13,17 @@ from service.domain.due import Due
 from service.domain.errors import BadOrder, Conflict, Fault, NotFound
 from service.domain.instant import rfc3339
 from service.domain.matching import EVERY_TASK_EVENT, TEST_EVENT, possible
-from service.flow.announce import Happening, announce
-from service.flow.targets import Sealed, columns, new_key, rotated, shown_key, unseal
+from service.flow.announce import Happening, announce_to_one
+from service.flow.targets import Sealed, columns, literal_faults, new_key, rotated, shown_key, unseal
 from service.parts import Parts
 from service.store import deliveries, lanes
 from service.store.database import Tx
 
 SKIPPED_AT_ONCE = 500
 """Deliveries of a removed subscription set aside with it; the rest when its lane has its turn."""
+
+KEYS_LIMIT = 1_000
+"""Subscriptions of one app with a public key: its key set names all of them, and every verifier reads it whole."""
 
 
 def subscription_row(
@@ -75,7 +78,7 @@ async def create(
 ) -> tuple[Any, str | None]:
     """The row, and the secret that is shown this once (webhooks with a shared secret only)."""
     speaks = parts.channels[channel]
-    faults = _faults(speaks, url, options or {}, headers or {}, events)
+    faults = _faults(speaks, url, options or {}, headers or {}, events) or literal_faults(parts, url)
     if faults:
         raise BadOrder("the subscription cannot be saved as it stands", faults)
     target = Target(url, (new_key(options or {}),) if speaks.signs else (), headers or {}, options or {})
@@ -96,6 +99,8 @@ async def create(
             concurrency=concurrency,
             schedule=schedule,
         )
+        if row["publics"] is not None and len(deliveries.publics(tx.sql, app_id)) >= KEYS_LIMIT:
+            raise Conflict(f"the app has {KEYS_LIMIT:,} subscriptions with a public key, as many as its key set holds")
         deliveries.add_subscriptions(tx, [row])
         made: int = row["id"]
         return made
@@ -151,8 +156,10 @@ def _changed(parts: Parts, row: Any, changes: Mapping[str, Any]) -> dict[str, An
     was = sealed.target
     options = changes.get("options", was.options) or {}
     headers = changes.get("headers", was.headers) or {}
-    url = changes.get("target") or was.url
+    url = was.url if changes.get("target") is None else changes["target"]
     faults = _faults(channel, url, options, headers, changes.get("events") or ())
+    if "target" in changes and not faults:
+        faults = literal_faults(parts, url)
     if options.get("signature", "v1") != was.options.get("signature", "v1"):
         faults.append(Fault("options.signature", "stays what it was: the subscriber holds the key. Make a new subscription"))
     if faults:
@@ -178,7 +185,7 @@ def _locked(tx: Tx, app_id: str, subscription_id: int) -> Any:
 
 
 async def rotate(parts: Parts, app_id: str, subscription_id: int) -> tuple[Any, dict[str, str]]:
-    """The row, and what the subscriber verifies with from now on; the old key signs along for a day."""
+    """The row, and what the subscriber verifies with from now on; each old key signs along for a day."""
 
     def act(tx: Tx) -> Target:
         row = _locked(tx, app_id, subscription_id)
@@ -197,6 +204,9 @@ async def set_status(parts: Parts, app_id: str, subscription_id: int, status: st
     """paused: keeps what it would have been told, and sends it when it is active again. deleted: gone."""
 
     def act(tx: Tx) -> int:
+        row = _locked(tx, app_id, subscription_id)
+        if status == "paused" and row.status == "disabled":  # its reason would be lost, and what it missed stay skipped
+            raise Conflict(f"the subscription is disabled ({row.reason}); resume it first")
         values: dict[str, Any] = {"status": status, "reason": None, "status_at": tx.now, "failing_since": None}
         changed = deliveries.change_subscription(tx, app_id, subscription_id, values)
         if changed and status == "active":
@@ -224,8 +234,10 @@ async def send_test(parts: Parts, app_id: str, subscription_id: int) -> int:
     def act(tx: Tx) -> tuple[int, list[Due]]:
         data = {"subscription_id": name, "message": "A test notice from Callsheet: signature and address work."}
         body = orjson.dumps({"type": TEST_EVENT, "timestamp": rfc3339(tx.now), "data": data})
-        [in_hand] = announce(tx, parts, [Happening(app_id, TEST_EVENT, "own", body, only=subscription_id)])
-        return deliveries.newest(tx.sql, subscription_id), in_hand
+        made, in_hand = announce_to_one(tx, parts, Happening(app_id, TEST_EVENT, "own", body, only=subscription_id))
+        if made is None:
+            raise NotFound("there is no such subscription")
+        return made, in_hand
 
     delivery_id, in_hand = await parts.db.write(act)
     parts.courier.put(in_hand)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, null, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, null, select, text, update
 
 from service.store import compiled, lanes
 from service.store.bulk import Insert, Update
@@ -94,10 +94,11 @@ def lock_subscription(tx: Tx, app_id: str, subscription_id: int) -> Row[Any] | N
     return tx.sql.execute(query.with_for_update() if tx.postgres else query).first()
 
 
-def publics(sql: Connection, app_id: str, most: int) -> list[str]:
-    """JSON lists of the public keys of an app's subscriptions, the newest first."""
+def publics(sql: Connection, app_id: str) -> list[str]:
+    """JSON lists of the public keys of an app's subscriptions, the newest first. All of them: their number is bounded when
+    they are made."""
     query = select(_sub.c.publics).where(_sub.c.app_id == app_id, text("subscription.publics IS NOT NULL"))
-    query = query.where(_sub.c.status != "deleted").order_by(_sub.c.id.desc()).limit(most)
+    query = query.where(_sub.c.status != "deleted").order_by(_sub.c.id.desc())
     return list(sql.execute(query).scalars())
 
 
@@ -271,7 +272,7 @@ def recover(tx: Tx, subscription_id: int, after_id: int, last_id: int, most: int
     )
     rows = tx.sql.execute(query).all()
     lost = among(tx.postgres, _delivery.c.id, [row.id for row in rows if row.state in UNDELIVERED])
-    again = update(_delivery).where(lost, _delivery.c.state.in_(UNDELIVERED)).values(**_AGAIN, due_at=tx.now)
+    again = update(_delivery).where(lost, _delivery.c.state.in_(UNDELIVERED)).values(**_AGAIN, due_at=tx.now, recovered=True)
     count = tx.sql.execute(again).rowcount
     return len(rows), count, rows[-1].id if rows else None
 
@@ -330,7 +331,3 @@ def of_task(sql: Connection, app_id: str, task_id: int) -> list[Row[Any]]:
     # As in a page: the sums keep planners from walking all of the app's.
     query = query.where(_event.c.task_id == task_id, _delivery.c.app_id + "" == app_id)
     return list(sql.execute(query.order_by(_delivery.c.id + 0)))
-
-
-def newest(sql: Connection, subscription_id: int) -> int:
-    return int(sql.execute(select(func.max(_delivery.c.id)).where(_delivery.c.subscription_id == subscription_id)).scalar_one())

@@ -366,6 +366,8 @@ class Lane(SQLModel, table=True):
     """In a row."""
     held_until: int = _big()
     """The subscriber asked for a pause, or its breaker is open."""
+    failed_at: int = _big()
+    """When an attempt failed last."""
     spent_until: int = _big()
     """Its rate is used up until then, one second's worth ahead at most."""
     abandoned: int
@@ -392,15 +394,15 @@ class Delivery(SQLModel, table=True):
             "delivery_fresh",
             "subscription_id",
             "due_at",
-            sqlite_where=text("due_at IS NOT NULL AND attempts = 0"),
-            postgresql_where=text("due_at IS NOT NULL AND attempts = 0"),
+            sqlite_where=text("due_at IS NOT NULL AND attempts = 0 AND NOT recovered"),
+            postgresql_where=text("due_at IS NOT NULL AND attempts = 0 AND NOT recovered"),
         ),
         Index(
             "delivery_again",
             "subscription_id",
             "due_at",
-            sqlite_where=text("due_at IS NOT NULL AND attempts > 0"),
-            postgresql_where=text("due_at IS NOT NULL AND attempts > 0"),
+            sqlite_where=text("due_at IS NOT NULL AND (attempts > 0 OR recovered)"),
+            postgresql_where=text("due_at IS NOT NULL AND (attempts > 0 OR recovered)"),
         ),
         Index(
             "delivery_undelivered",
@@ -428,6 +430,8 @@ class Delivery(SQLModel, table=True):
     """Pending: try then. In the past it waits for its lane's turn; a lease ends in the future."""
     created_at: int = _big()
     ended_at: int | None = _big(null=True)
+    recovered: bool = False
+    """Old news, sent again on request: it waits with what failed before, also if it was never tried."""
 
 
 class Attempt(SQLModel, table=True):

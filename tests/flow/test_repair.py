@@ -9,7 +9,7 @@ from sqlalchemy import event
 from service.domain import ids
 from service.domain.instant import rfc3339
 from service.domain.keep import DAY_MS, Keep
-from service.flow import retain, work
+from service.flow import claim, retain, work
 from service.flow.recover import BATCH
 from service.store import retention
 from service.store.database import Tx
@@ -52,6 +52,22 @@ async def test_everything_that_did_not_arrive_is_sent_again_after_a_disabled_sub
     assert job == (await world.api("GET", f"/v1/jobs/{job['id']}")).json()
     assert await counts(world) == {"delivered": 21}
     assert len({said.id for said in world.said}) == 21, "each under the name it always had"
+
+
+async def test_fresh_news_goes_before_what_is_recovered_and_was_never_tried(world: World) -> None:
+    sub = await world.subscribe()
+    world.parts.courier.open = False
+    await world.db.write(lambda tx: tx.sql.exec_driver_sql(f"UPDATE subscription SET status = 'disabled' WHERE id = {sub.id}"))
+    await queued(world, 2 * claim.CLAIM)
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/resume")
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", {"since": rfc3339(world.now - DAY_MS)})
+    await finish(world)
+    world.silence(seconds=1)
+    await queued(world)
+    [news] = await world.rows("SELECT max(id) AS id FROM delivery")
+    claimed = await claim.claim(world.parts, claim.CLAIM)
+    assert len(claimed) == claim.CLAIM, "the rest of the turn is theirs"
+    assert news.id in {due.id for parcel in claimed for due in parcel}
 
 
 async def test_a_recovery_goes_on_where_it_was_after_a_restart_and_sends_nothing_twice(world: World) -> None:
@@ -232,6 +248,38 @@ async def test_each_thing_goes_after_its_own_time_and_open_tasks_stay(world: Wor
     assert {row.id for row in await world.rows("SELECT id FROM task WHERE state = 'queued'")} == {still_open.id}
     assert (await world.rows("SELECT count(*) AS n FROM subscription WHERE task_id IS NOT NULL"))[0].n == 0
     assert (await world.rows("SELECT count(*) AS n FROM lane"))[0].n == 1
+
+
+async def test_what_is_still_to_be_told_stays_until_it_is_told_whatever_the_settings_say(world: World) -> None:
+    object.__setattr__(world.parts, "keep", Keep(tasks=1, events=1))
+    steady(world)
+    await world.subscribe(schedule=[200_000], events=["task.succeeded"])
+    parked = await world.subscribe("https://parked.test/", events=["task.queued"])
+    await world.api("POST", f"/v1/subscriptions/{parked.name}/pause")
+    world.on_notice["hook.test"] = list(answers(503))
+    await ended(world)
+    await world.deliver()
+    assert await counts(world) == {"pending": 2, "delivered": 2}
+    world.silence(hours=25)
+    await retain.sweep(world.parts)
+    assert await counts(world) == {"pending": 1, "delivered": 1}, "the paused one has lost its share"
+    assert await counts(world, "state", "task") == {"succeeded": 1}
+    await pass_time(world, 40)
+    assert await counts(world) == {"delivered": 2}
+    await retain.sweep(world.parts)
+    assert await counts(world) == await counts(world, "state", "task") == {}
+
+
+async def test_an_old_delivery_that_was_sent_again_keeps_the_attempts_of_today(world: World) -> None:
+    await world.subscribe()
+    await queued(world)
+    await world.deliver()
+    [old] = await world.deliveries()
+    world.silence(hours=31 * 24)
+    await world.api("POST", f"/v1/deliveries/{ids.encode(ids.DELIVERY, old.id)}/resend")
+    await world.deliver()
+    assert not await retain.sweep(world.parts)
+    assert [tuple(row) for row in await world.rows("SELECT number, at FROM attempt")] == [(2, world.now)]
 
 
 async def test_a_sweep_keeps_to_its_budget_and_goes_on_later(world: World) -> None:

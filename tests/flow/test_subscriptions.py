@@ -2,6 +2,7 @@
 
 import time
 from base64 import b64decode, urlsafe_b64decode
+from ipaddress import ip_network
 
 import httpx
 import openai
@@ -11,14 +12,18 @@ import standardwebhooks
 import svix.webhooks
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import text
 
 from service.domain.instant import rfc3339
 from service.egress import Guard, Transport
 from service.flow import claim, settle
+from service.flow.subscribe import KEYS_LIMIT
+from service.flow.targets import RETIRING_LIMIT
 from service.signing import Seal
-from service.store import apps
+from service.store import apps, deliveries
+from service.store.database import Tx
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
-from tests.world import ADMIN, ENCRYPTION, HOOK, Said, World
+from tests.world import ADMIN, ENCRYPTION, HOOK, PRO, Said, World
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +120,34 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(world: World) -> Non
     assert at == world.now // 1000 * 1000
 
 
+async def test_a_second_rotation_leaves_the_first_secret_its_day(world: World) -> None:
+    world.now = int(time.time() * 1000)
+    sub = await world.subscribe()
+    secrets = [sub.secret]
+    for _ in range(2):
+        secrets.append((await world.api("POST", f"/v1/subscriptions/{sub.name}/rotate")).json()["secret"])
+        world.silence(minutes=1)
+    await queued(world)
+    await world.deliver()
+    for secret in secrets:
+        assert_others_verify(world.said[0], secret)
+    world.silence(hours=23, minutes=58, seconds=30)
+    await queued(world)
+    await world.deliver()
+    assert world.said[1].headers["webhook-signature"].count("v1,") == 2, "the first has had its day, the second has not"
+
+
+async def test_more_rotations_in_a_day_than_can_sign_are_refused_with_the_reason(world: World) -> None:
+    sub = await world.subscribe()
+    for _ in range(RETIRING_LIMIT):
+        assert (await world.api("POST", f"/v1/subscriptions/{sub.name}/rotate")).status_code == 200
+    refused = await world.api("POST", f"/v1/subscriptions/{sub.name}/rotate")
+    assert refused.status_code == 409
+    assert f"{RETIRING_LIMIT} earlier keys" in refused.text
+    world.silence(hours=24)
+    assert (await world.api("POST", f"/v1/subscriptions/{sub.name}/rotate")).status_code == 200
+
+
 async def test_asymmetric_signatures_are_verified_with_published_keys_over_a_rotation(world: World) -> None:
     made = (await world.api("POST", "/v1/subscriptions", {"target": HOOK, "options": {"signature": "v1a"}})).json()
     assert made["public_key"].startswith("whpk_")
@@ -145,6 +178,24 @@ async def test_asymmetric_signatures_are_verified_with_published_keys_over_a_rot
     assert not verified(world.said[1], old)
     refused = await world.api("PATCH", f"/v1/subscriptions/{made['id']}", {"options": {"signature": "v1"}})
     assert refused.json()["errors"][0]["field"] == "options.signature"
+
+
+async def test_every_key_that_signs_is_published_and_one_too_many_is_refused(world: World) -> None:
+    asymmetric = {"target": HOOK, "options": {"signature": "v1a"}}
+    made = (await world.api("POST", "/v1/subscriptions", asymmetric)).json()
+
+    def fill(tx: Tx) -> None:
+        row = dict(tx.sql.execute(text("SELECT * FROM subscription")).mappings().one())
+        deliveries.add_subscriptions(tx, [row | {"id": tx.ids.new()} for _ in range(KEYS_LIMIT - 1)])
+
+    await world.db.write(fill)
+    published = (await world.http.get("/.well-known/jwks.json")).json()["keys"]
+    assert len(published) == KEYS_LIMIT
+    refused = await world.api("POST", "/v1/subscriptions", asymmetric)
+    assert (refused.status_code, "key set" in refused.text) == (409, True)
+    assert (await world.api("POST", "/v1/subscriptions", {"target": HOOK})).status_code == 201
+    await world.api("DELETE", f"/v1/subscriptions/{made['id']}")
+    assert (await world.api("POST", "/v1/subscriptions", asymmetric)).status_code == 201
 
 
 async def test_a_changed_target_and_rate_are_used_at_once_and_secrets_stay(world: World) -> None:
@@ -243,6 +294,23 @@ async def test_five_days_of_failures_disable_a_subscription_and_say_so(world: Wo
     assert world.heard("ops.test") == ["subscription.disabled"]
 
 
+async def test_a_bad_evening_five_quiet_days_and_one_more_failure_disable_nothing(world: World) -> None:
+    sub = await world.subscribe(schedule=[])
+    for hours in (1, 6 * 24, 0):
+        world.on_notice["hook.test"] = list(answers(500))
+        await queued(world)
+        await world.deliver()
+        world.silence(hours=hours)
+    assert len(world.said) == 3
+    shown = (await world.api("GET", f"/v1/subscriptions/{sub.name}")).json()
+    assert shown["status"] == "active"
+    world.on_notice["hook.test"] = list(answers(500))
+    await queued(world)
+    await world.deliver()
+    shown = (await world.api("GET", f"/v1/subscriptions/{sub.name}")).json()
+    assert (shown["status"], shown["reason"]) == ("disabled", "it has failed for five days")
+
+
 async def test_one_success_in_between_keeps_it(world: World) -> None:
     steady(world)
     sub = await world.subscribe()
@@ -285,6 +353,23 @@ async def test_an_abandoned_notice_about_an_abandoned_notice_is_not_told(world: 
     await queued(world)
     await pass_time(world, 10)
     assert len(world.said) == 2, "the notice, and that it was given up; no word about that one"
+
+
+@pytest.mark.parametrize("url", ["https://10.0.0.5/", "https://[fe80::1]/", "https://2130706433/", "https://169.254.169.254/"])
+async def test_an_address_that_is_never_gone_to_is_refused_when_it_is_saved(world: World, url: str) -> None:
+    object.__setattr__(world.parts, "guard", Guard())
+    made = (await world.api("POST", "/v1/subscriptions", {"target": HOOK})).json()
+    order = {"model": PRO, "prompt": "a cat", "callback_url": url}
+    for method, path, body, wrong in (
+        ("POST", "/v1/subscriptions", {"target": url}, "target"),
+        ("PATCH", f"/v1/subscriptions/{made['id']}", {"target": url}, "target"),
+        ("POST", "/v1/tasks", order, "callback_url"),
+    ):
+        refused = await world.api(method, path, body)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, wrong)
+    object.__setattr__(world.parts, "guard", Guard([ip_network("10.0.0.0/8")]))
+    allowed = await world.api("POST", "/v1/subscriptions", {"target": url})
+    assert allowed.status_code == (201 if "10.0" in url else 422)
 
 
 async def test_blocked_addresses_are_refused_by_the_guard_and_shown_by_their_own_word(world: World) -> None:

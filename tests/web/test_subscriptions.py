@@ -7,6 +7,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from service.domain import ids
+from tests.flow.couriers import answers
 from tests.web.conftest import is_a_problem
 from tests.web.test_tasks import walked
 from tests.world import World
@@ -76,7 +77,8 @@ async def test_a_change_changes_what_it_names_and_nothing_else(world: World) -> 
     assert changed == before | {"label": "new", "rate": None}
     assert (await world.api("PATCH", path, {})).json() == changed
     is_a_problem(await world.api("PATCH", path, {"channel": "slack"}), 422, "invalid")
-    is_a_problem(await world.api("PATCH", path, {"target": "nowhere"}), 422, "invalid")
+    for nowhere in ("nowhere", ""):
+        is_a_problem(await world.api("PATCH", path, {"target": nowhere}), 422, "invalid")
     assert (await world.api("GET", path)).json() == changed
 
 
@@ -129,6 +131,29 @@ async def test_a_test_notice_goes_the_way_of_all_others(world: World) -> None:
     assert (said.type, said.id) == ("test", answer.json()["delivery"])
     kept = (await world.api("GET", f"/v1/deliveries/{said.id}")).json()
     assert (kept["state"], kept["event"], kept["task"]) == ("delivered", "test", None)
+
+
+async def test_a_test_names_its_own_delivery_though_another_process_has_drawn_a_higher_name(world: World) -> None:
+    created = await made(world)
+    await world.submit()
+    await world.deliver()
+    await world.db.write(lambda tx: tx.sql.exec_driver_sql(f"UPDATE delivery SET id = id + {10**12}"))
+    answer = await world.api("POST", f"/v1/subscriptions/{created['id']}/test")
+    shown = (await world.api("GET", f"/v1/deliveries/{answer.json()['delivery']}")).json()
+    assert shown["event"] == "test"
+
+
+async def test_a_disabled_subscription_is_not_paused_and_keeps_its_reason(world: World) -> None:
+    path = f"/v1/subscriptions/{(await made(world))['id']}"
+    world.on_notice["hook.test"] = list(answers(410))
+    await world.submit()
+    await world.deliver()
+    reason = (await world.api("GET", path)).json()["reason"]
+    refused = await world.api("POST", f"{path}/pause")
+    is_a_problem(refused, 409, "conflict")
+    assert reason in refused.json()["detail"]
+    shown = (await world.api("GET", path)).json()
+    assert (shown["status"], shown["reason"]) == ("disabled", reason)
 
 
 async def test_a_test_of_a_paused_subscription_is_refused(world: World) -> None:
