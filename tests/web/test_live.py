@@ -206,6 +206,30 @@ async def test_a_slow_reader_is_cut_off_and_resumes_and_delays_nobody(world: Wor
     assert [h.data for h in heard] == bodies
 
 
+async def test_a_crowd_that_comes_back_and_does_not_read_holds_little_and_is_cut_off(
+    world: World, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = (await server.ear()).last_id
+    bodies = [b'{"n":%d,"x":"%s"}' % (n, b"x" * 200_000) for n in range(30)]
+    await happen(world, *bodies)
+    places = hub.PAGES + 40
+    most = 0
+
+    def look() -> bool:
+        nonlocal most
+        most = max(most, sum(r.waiting_bytes for r in world.site.hub._readers))
+        return world.site.hub.reader_count <= 2  # the first, and the one that reads
+
+    monkeypatch.setattr(hub, "TAKE_S", 0.3)
+    deaf = [await server.ear(after=start, deaf=True) for _ in range(places)]
+    reads = await server.ear(after=start)
+    heard, _ = await asyncio.gather(reads.events(len(bodies)), until(look))
+    assert [h.data for h in heard] == bodies
+    assert 0 < most <= hub.PAGES * hub.PAGE_BYTES + places * 1_000
+    _, end = await deaf[0].rest()
+    assert end is ConnectionError
+
+
 async def test_a_reader_that_takes_nothing_between_two_heartbeats_is_cut_off(world: World, server: Server) -> None:
     stuck, quick = await server.ear(deaf=True), await server.ear()
     for _ in range(3):
