@@ -119,6 +119,7 @@ class Reader:
             return
         self.over = True
         self._waiting = [_END]
+        self._waiting_bytes = 0
         if self._sending:
             self.hang_up()
         elif self._task is None:
@@ -146,6 +147,7 @@ class Reader:
 
     async def _open(self, catch_up: Callable[["Reader"], Awaitable[None]]) -> None:
         await self._send(_START)
+        await self.drain()  # the greeting: it waits for no turn
         await catch_up(self)
         await self._write()
 
