@@ -51,6 +51,22 @@ class Tray(Generic[Work]):
         return len(self._work)
 
 
+class Withdrawn:
+    """Deliveries whose lease was ended by somebody else, with the fence they have now: whoever still has an older one in hand
+    sends it no more. Each is remembered for as long as a lease lasts."""
+
+    def __init__(self) -> None:
+        self._fences: dict[int, tuple[int, int]] = {}
+
+    def add(self, fences: Iterable[tuple[int, int]], now: int, until: int) -> None:
+        self._fences = {i: kept for i, kept in self._fences.items() if kept[1] > now}
+        self._fences |= {delivery_id: (fence, until) for delivery_id, fence in fences}
+
+    def names(self, delivery_id: int, fence: int) -> bool:
+        kept = self._fences.get(delivery_id)
+        return kept is not None and fence < kept[0]
+
+
 class Watch(Generic[Work]):
     """Callers that wait for the next change of a task, and are handed the task as it is then."""
 

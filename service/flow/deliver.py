@@ -71,13 +71,15 @@ class Tried(NamedTuple):
 
 
 async def try_once(parts: Parts, addressees: Addressees, parcel: Parcel) -> Tried:
-    """One attempt, unless there is nothing to do any more (lease over, subscription gone or paused)."""
+    """One attempt, unless there is nothing to do any more (lease over, subscription gone or paused, its task forgotten)."""
     first = parcel[0]
     if parts.clock() + SAFETY_MS > first.lease_until:
         return Tried(None)
     addressee = await addressees.get(parts, first)
     if addressee is None or addressee.status != "active":
         return Tried(None)
+    if any(parts.withdrawn.names(due.id, due.fence) for due in parcel):
+        return Tried(None)  # asked last: nothing is waited for between this and the wire
     settlement = await attempt(parts, addressee, parcel)
     parts.metrics.attempted(addressee.channel.name, type(settlement.outcome).__name__.lower(), settlement.elapsed_ms / 1000)
     return Tried(settlement, addressee.concurrency)
