@@ -1,6 +1,8 @@
 """Keep the promises: send what was claimed, and say what came of it. No transaction is open while anything is sent."""
 
 import asyncio
+import logging
+import traceback
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +19,8 @@ from service.flow.settle import Settlement, settle
 from service.flow.targets import open_target
 from service.parts import Parts
 from service.store import deliveries
+
+log = logging.getLogger("callsheet.courier")
 
 TOTAL_S = 15.0
 """Of one attempt, from the first look-up of the name to the last byte of the answer."""
@@ -119,7 +123,17 @@ async def attempt(parts: Parts, addressee: Addressee, parcel: Parcel) -> Settlem
         outcome = Unreached(f"no answer within {TOTAL_S:.0f} s")
     except httpx.HTTPError as error:
         outcome = Unreached(f"{type(error).__name__}: {error}"[:200])
+    except Exception as error:
+        # A bug of ours. It counts as an attempt, or nobody would see it and it would come again with every lease. What it
+        # says may quote an address or a key, so only its name is kept.
+        log.error("courier.attempt_failed", extra={"reason": type(error).__name__, "where": _where(error)})
+        outcome = Unreached(f"could not be sent: {type(error).__name__}, a fault of this service")
     return Settlement(parcel, outcome, int((_now_s() - began) * 1000), answer, at)
+
+
+def _where(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.name}:{frame.lineno}"
 
 
 def _at_once(began: float) -> bool:

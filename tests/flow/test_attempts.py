@@ -196,3 +196,13 @@ async def test_an_attempt_in_the_air_is_recorded_although_its_subscription_was_d
     assert [outcome for _, outcome, _ in await attempts(world)] == ["told", "failed"]
     [lane] = await world.rows("SELECT due_at FROM lane")
     assert lane.due_at is not None, "there may be more to set aside"
+
+
+async def test_a_fault_of_ours_is_an_attempt_on_schedule_and_says_no_secret(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await told(world, UnicodeError("https://hook.test/?token=s3cr3t")) == [(0, "unreached", None), (5, "told", None)]
+    [first, _] = await world.rows("SELECT error FROM attempt ORDER BY number")
+    assert first.error == "could not be sent: UnicodeError, a fault of this service"
+    [record] = [r for r in caplog.records if r.message == "courier.attempt_failed"]
+    assert "s3cr3t" not in str(record.__dict__)

@@ -18,7 +18,7 @@ from service.flow import claim, settle
 from service.signing import Seal
 from service.store import apps
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
-from tests.world import ADMIN, ENCRYPTION, HOOK, Said, World
+from tests.world import ADMIN, ENCRYPTION, HOOK, PRO, Said, World
 
 pytestmark = pytest.mark.anyio
 
@@ -328,3 +328,14 @@ async def test_wrong_fields_are_all_named(world: World) -> None:
     assert fields == ["options.payload", "target", "headers.Host", "events[0]"]
     assert (await world.api("POST", "/v1/subscriptions", {"target": HOOK, "rate": 0}, key=ADMIN)).status_code == 422
     assert isinstance(refused, httpx.Response)
+
+
+@pytest.mark.parametrize("host", ["[::1%é]", "[::1%ﬀ]", "[fe80::1%lo]。ﬀ]", "[::1%25é]", "[::1]é"])
+async def test_an_address_that_could_not_be_sent_to_is_not_saved(world: World, host: str) -> None:
+    for path, body in (
+        ("/v1/subscriptions", {"target": f"https://{host}/hook?token=secret"}),
+        ("/v1/tasks", {"model": PRO, "prompt": "a cat", "callback_url": f"https://{host}/hook"}),
+    ):
+        answer = await world.api("POST", path, body)
+        assert answer.status_code == 422, answer.text
+        assert "secret" not in answer.text
