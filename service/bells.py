@@ -52,19 +52,19 @@ class Tray(Generic[Work]):
 
 
 class Withdrawn:
-    """Deliveries whose lease was ended by somebody else, with the fence they have now: whoever still has an older one in hand
-    sends it no more. Each is remembered for as long as a lease lasts."""
+    """What is not to be sent any more as it is in hand: deliveries with the fence, or subscriptions with the version, below
+    which it is old. Each is remembered for as long as a lease lasts."""
 
     def __init__(self) -> None:
-        self._fences: dict[int, tuple[int, int]] = {}
+        self._floors: dict[int, tuple[int, int]] = {}
 
-    def add(self, fences: Iterable[tuple[int, int]], now: int, until: int) -> None:
-        self._fences = {i: kept for i, kept in self._fences.items() if kept[1] > now}
-        self._fences |= {delivery_id: (fence, until) for delivery_id, fence in fences}
+    def add(self, floors: Iterable[tuple[int, int]], now: int, until: int) -> None:
+        self._floors = {i: kept for i, kept in self._floors.items() if kept[1] > now}
+        self._floors |= {name: (floor, until) for name, floor in floors}
 
-    def names(self, delivery_id: int, fence: int) -> bool:
-        kept = self._fences.get(delivery_id)
-        return kept is not None and fence < kept[0]
+    def covers(self, name: int, number: int) -> bool:
+        kept = self._floors.get(name)
+        return kept is not None and number < kept[0]
 
 
 class Watch(Generic[Work]):

@@ -50,6 +50,8 @@ class Parts:
     courier: Tray[Due] = field(default_factory=lambda: Tray[Due](IN_HAND))
     withdrawn: Withdrawn = field(default_factory=Withdrawn, repr=False)
     """What the courier may have in hand and must not send."""
+    recalled: Withdrawn = field(default_factory=Withdrawn, repr=False)
+    """Likewise by subscriptions and their versions."""
     submitter: Tray[Placement] = field(default_factory=lambda: Tray[Placement](SENDING))
     watch: Watch[Task] = field(default_factory=lambda: Watch[Task]())
     stale: Tray[None] = field(default_factory=lambda: Tray[None](1))

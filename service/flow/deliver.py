@@ -82,7 +82,9 @@ async def try_once(parts: Parts, addressees: Addressees, parcel: Parcel) -> Trie
     addressee = await addressees.get(parts, first)
     if addressee is None or addressee.status != "active":
         return Tried(None)
-    if any(parts.withdrawn.names(due.id, due.fence) for due in parcel):
+    if parts.recalled.covers(first.subscription_id, first.version) or any(
+        parts.withdrawn.covers(due.id, due.fence) for due in parcel
+    ):
         return Tried(None)  # asked last: nothing is waited for between this and the wire
     settlement = await attempt(parts, addressee, parcel)
     parts.metrics.attempted(addressee.channel.name, type(settlement.outcome).__name__.lower(), settlement.elapsed_ms / 1000)

@@ -16,6 +16,7 @@ from service.domain.instant import rfc3339
 from service.domain.matching import OPERATIONAL_EVENTS
 from service.domain.turn import PACE_MS, Health, felt
 from service.flow.announce import Happening, announce
+from service.flow.recall import recall
 from service.parts import Parts
 from service.store import deliveries, lanes
 from service.store.database import Tx
@@ -183,6 +184,7 @@ def _tell(tx: Tx, parts: Parts, mine: Iterable[Lane]) -> list[Due]:
     for lane in mine:
         row = lane.row
         if lane.disabled is not None and deliveries.disable(tx, row.id, lane.disabled):
+            recall(tx, parts, row.id)
             deliveries.skip_open(tx, row.id, UNTOLD)  # the rest when its lane has its turn
             if row.task_id is None:  # an order's own callback_url is shown with its task, and told of to nobody
                 happenings.append(_disabled(parts, row, lane.disabled, tx.now))

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from service.domain.instant import rfc3339
 from service.egress import Guard, Transport
-from service.flow import claim, settle
+from service.flow import claim, deliver, settle
 from service.signing import Seal
 from service.store import apps
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
@@ -339,3 +339,21 @@ async def test_an_address_that_could_not_be_sent_to_is_not_saved(world: World, h
         answer = await world.api("POST", path, body)
         assert answer.status_code == 422, answer.text
         assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "later"),
+    [("POST", "/pause", None, 0), ("DELETE", "", None, 0), ("PATCH", "", {"rate": 1}, 1), ("PATCH", "", {"label": "x"}, 3)],
+)
+async def test_a_change_acts_at_once_on_what_is_in_hand(
+    world: World, method: str, path: str, body: dict[str, object] | None, later: int
+) -> None:
+    sub = await world.subscribe()
+    await queued(world)
+    assert await world.deliver() == 1  # how it stands is known by now
+    await queued(world, 3)
+    assert len(world.parts.courier) == 3
+    assert (await world.api(method, f"/v1/subscriptions/{sub.name}{path}", body)).is_success
+    assert await deliver.deliver_due(world.parts, world.addressees) == 0
+    assert len(world.said) == 1
+    assert await world.deliver() == later
