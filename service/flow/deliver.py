@@ -106,12 +106,12 @@ async def deliver_due(parts: Parts, addressees: Addressees, most: int = CLAIM) -
 async def attempt(parts: Parts, addressee: Addressee, parcel: Parcel) -> Settlement:
     at, began = parts.clock(), _now_s()
     notices = [Notice(ids.encode(ids.DELIVERY, due.id), due.type, due.at, due.body) for due in parcel]
-    answer = None
+    answer = status = None
     outcome: Outcome
     try:
         request = addressee.channel.compose(notices, addressee.target, at)
         reply = await exchange(parts.transport, request, total_s=TOTAL_S, cap=ANSWER_LIMIT, over="cut")
-        answer = reply.body[:KEPT]
+        answer, status = reply.body[:KEPT], reply.status
         outcome = addressee.channel.read(reply, at)
     except BlockedAddress as error:
         outcome = Blocked(f"{BlockedAddress.code}: {error}")
@@ -130,7 +130,7 @@ async def attempt(parts: Parts, addressee: Addressee, parcel: Parcel) -> Settlem
         # says may quote an address or a key, so only its name is kept.
         log.error("courier.attempt_failed", extra={"reason": type(error).__name__, "where": _where(error)})
         outcome = Unreached(f"could not be sent: {type(error).__name__}, a fault of this service")
-    return Settlement(parcel, outcome, int((_now_s() - began) * 1000), answer, at)
+    return Settlement(parcel, outcome, int((_now_s() - began) * 1000), answer, at, status)
 
 
 def _where(error: Exception) -> str:
