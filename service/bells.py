@@ -51,6 +51,22 @@ class Tray(Generic[Work]):
         return len(self._work)
 
 
+class Withdrawn:
+    """What is not to be sent any more as it is in hand: deliveries with the fence, or subscriptions with the version, below
+    which it is old. Each is remembered for as long as a lease lasts."""
+
+    def __init__(self) -> None:
+        self._floors: dict[int, tuple[int, int]] = {}
+
+    def add(self, floors: Iterable[tuple[int, int]], now: int, until: int) -> None:
+        self._floors = {i: kept for i, kept in self._floors.items() if kept[1] > now}
+        self._floors |= {name: (floor, until) for name, floor in floors}
+
+    def covers(self, name: int, number: int) -> bool:
+        kept = self._floors.get(name)
+        return kept is not None and number < kept[0]
+
+
 class Watch(Generic[Work]):
     """Callers that wait for the next change of a task, and are handed the task as it is then."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from service.accounts import Accounts
-from service.bells import Bell, Tray, Watch
+from service.bells import Bell, Tray, Watch, Withdrawn
 from service.channels.base import Channel
 from service.domain.catalog import Catalog
 from service.domain.due import Due
@@ -49,6 +49,10 @@ class Parts:
     """A clock that nobody sets: what is due goes by `clock`, and this one tells whether that was set."""
     metrics: Metrics = field(default_factory=Metrics, repr=False)
     courier: Tray[Due] = field(default_factory=lambda: Tray[Due](IN_HAND))
+    withdrawn: Withdrawn = field(default_factory=Withdrawn, repr=False)
+    """What the courier may have in hand and must not send."""
+    recalled: Withdrawn = field(default_factory=Withdrawn, repr=False)
+    """Likewise by subscriptions and their versions."""
     submitter: Tray[Placement] = field(default_factory=lambda: Tray[Placement](SENDING))
     watch: Watch[Task] = field(default_factory=lambda: Watch[Task]())
     stale: Tray[None] = field(default_factory=lambda: Tray[None](1))

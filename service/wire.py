@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import httpx
 import orjson
 
+ADDRESSES_CACHED = 1_024
+"""Parsed: that costs more than all the rest of a request."""
 BODY_LIMIT = 1024 * 1024
 """Bytes of an answer or a callback that are read at all."""
 
@@ -23,6 +25,33 @@ class Reply:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+
+
+class Address(NamedTuple):
+    """A web address as it is dialled and framed."""
+
+    scheme: str
+    host: str
+    port: int | None
+    authority: bytes
+    path: bytes
+
+
+class NotAnAddress(ValueError):
+    """Nothing can be sent there."""
+
+
+@lru_cache(ADDRESSES_CACHED)
+def address(url: str) -> Address:
+    """One reading for whoever saves an address and for whoever sends to it: what is saved can be framed."""
+    try:
+        parsed = httpx.URL(url)
+        host, authority, path = parsed.raw_host.decode("ascii"), parsed.netloc, parsed.raw_path
+    except (httpx.InvalidURL, ValueError):
+        raise NotAnAddress("not a web address") from None  # what it says may be a secret
+    if not host or any(not 0x20 < byte < 0x7F for byte in host.encode() + authority + path):
+        raise NotAnAddress("not a web address")
+    return Address(parsed.scheme, host, parsed.port, authority, path)
 
 
 class Post(NamedTuple):

@@ -4,25 +4,15 @@ Absent on purpose: where it leads. Names change; the guarded transport checks ad
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
 from service.domain.errors import Fault
+from service.wire import address
 
 URL_LIMIT = 2_048
 """Characters; the longest that every proxy and log on the way is known to carry."""
 
-URLS_CACHED = 1_024
-"""Parsed addresses kept: parsing costs more than signing."""
-
 DOTS = "…"
-
-
-@lru_cache(URLS_CACHED)
-def parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
 
 
 def faults(url: str, schemes: Sequence[str] = ("https", "http")) -> list[Fault]:
@@ -80,8 +70,8 @@ def _split(url: str) -> SplitResult | None:
         return None
     try:
         parts = urlsplit(url)
-        usable = parts.port != 0 and bool(parts.hostname) and bool(parts.scheme) and bool(parsed(url).host)
-    except (ValueError, httpx.InvalidURL, UnicodeError):
+        usable = parts.port != 0 and bool(parts.hostname) and bool(parts.scheme) and bool(address(url).host)
+    except ValueError:
         return None
     return parts if usable else None
 

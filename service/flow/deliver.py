@@ -1,6 +1,8 @@
 """Keep the promises: send what was claimed, and say what came of it. No transaction is open while anything is sent."""
 
 import asyncio
+import logging
+import traceback
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +19,8 @@ from service.flow.settle import Settlement, settle
 from service.flow.targets import open_target
 from service.parts import Parts
 from service.store import deliveries
+
+log = logging.getLogger("callsheet.courier")
 
 TOTAL_S = 15.0
 """Of one attempt, from the first look-up of the name to the last byte of the answer."""
@@ -71,13 +75,17 @@ class Tried(NamedTuple):
 
 
 async def try_once(parts: Parts, addressees: Addressees, parcel: Parcel) -> Tried:
-    """One attempt, unless there is nothing to do any more (lease over, subscription gone or paused)."""
+    """One attempt, unless there is nothing to do any more (lease over, subscription gone or paused, its task forgotten)."""
     first = parcel[0]
     if parts.clock() + SAFETY_MS > first.lease_until:
         return Tried(None)
     addressee = await addressees.get(parts, first)
     if addressee is None or addressee.status != "active":
         return Tried(None)
+    if parts.recalled.covers(first.subscription_id, first.version) or any(
+        parts.withdrawn.covers(due.id, due.fence) for due in parcel
+    ):
+        return Tried(None)  # asked last: nothing is waited for between this and the wire
     settlement = await attempt(parts, addressee, parcel)
     parts.metrics.attempted(addressee.channel.name, type(settlement.outcome).__name__.lower(), settlement.elapsed_ms / 1000)
     return Tried(settlement, addressee.concurrency)
@@ -98,12 +106,12 @@ async def deliver_due(parts: Parts, addressees: Addressees, most: int = CLAIM) -
 async def attempt(parts: Parts, addressee: Addressee, parcel: Parcel) -> Settlement:
     at, began = parts.clock(), _now_s()
     notices = [Notice(ids.encode(ids.DELIVERY, due.id), due.type, due.at, due.body) for due in parcel]
-    answer = None
+    answer = status = None
     outcome: Outcome
     try:
         request = addressee.channel.compose(notices, addressee.target, at)
         reply = await exchange(parts.transport, request, total_s=TOTAL_S, cap=ANSWER_LIMIT, over="cut")
-        answer = reply.body[:KEPT]
+        answer, status = reply.body[:KEPT], reply.status
         outcome = addressee.channel.read(reply, at)
     except BlockedAddress as error:
         outcome = Blocked(f"{BlockedAddress.code}: {error}")
@@ -117,7 +125,17 @@ async def attempt(parts: Parts, addressee: Addressee, parcel: Parcel) -> Settlem
         outcome = Unreached(f"no answer within {TOTAL_S:.0f} s")
     except httpx.HTTPError as error:
         outcome = Unreached(f"{type(error).__name__}: {error}"[:200])
-    return Settlement(parcel, outcome, int((_now_s() - began) * 1000), answer, at)
+    except Exception as error:
+        # A bug of ours. It counts as an attempt, or nobody would see it and it would come again with every lease. What it
+        # says may quote an address or a key, so only its name is kept.
+        log.error("courier.attempt_failed", extra={"reason": type(error).__name__, "where": _where(error)})
+        outcome = Unreached(f"could not be sent: {type(error).__name__}, a fault of this service")
+    return Settlement(parcel, outcome, int((_now_s() - began) * 1000), answer, at, status)
+
+
+def _where(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.name}:{frame.lineno}"
 
 
 def _at_once(began: float) -> bool:

@@ -1,8 +1,14 @@
 """Forget: erase what is personal in a task, or in all tasks of an app. Refused while a task is still open: its provider
-has the order, and would tell us again."""
+has the order, and would tell us again.
 
+Nothing of it is sent once it is answered: this process drops what it has in hand. What another process has in hand may still
+leave for as long as its lease lasts (a minute), and what was on the wire already arrives.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
+from service.domain.due import LEASE_MS
 from service.domain.errors import Conflict, NotFound
 from service.domain.lifecycle import SETTLED
 from service.domain.task import Task
@@ -25,7 +31,7 @@ async def forget_task(parts: Parts, app_id: str, task_id: int) -> Task:
             raise NotFound("there is no such task")
         if task.state not in SETTLED:
             raise Conflict(f"the task is {task.state}; cancel it, or wait for its end")
-        forgetting.forget(tx, [task_id])
+        _forget(tx, parts, [task_id])
         return tasks.by_id(tx.sql, app_id, task_id)
 
     task = await parts.db.write(act)
@@ -50,8 +56,13 @@ async def forget_app(parts: Parts, app_id: str) -> Any:
     return await parts.db.read(lambda sql: jobs.by_id(sql, app_id, job_id))
 
 
-def batch(tx: Tx, _: Parts, job: Any) -> None:
+def batch(tx: Tx, parts: Parts, job: Any) -> None:
     found = forgetting.next_tasks(tx, job.app_id, job.place, job.last, BATCH)
     tasks.lock(tx, found, [])
-    forgetting.forget(tx, found)
+    _forget(tx, parts, found)
     jobs.advance(tx, job, len(found), len(found), found[-1] if len(found) == BATCH else None)
+
+
+def _forget(tx: Tx, parts: Parts, task_ids: Sequence[int]) -> None:
+    # Before the commit: dropped in vain, a delivery is given back and claimed again.
+    parts.withdrawn.add(forgetting.forget(tx, task_ids), tx.now, tx.now + LEASE_MS)

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from service.domain import ids
-from service.domain.delivery import SCHEDULE, Dead, Decision, Disable, Done, Failed, Outcome, Retry, Told, classify, worn_out
+from service.domain.delivery import SCHEDULE, Dead, Decision, Disable, Done, Outcome, Retry, Told, classify, worn_out
 from service.domain.due import Due, Parcel
 from service.domain.instant import rfc3339
 from service.domain.matching import OPERATIONAL_EVENTS
 from service.domain.turn import PACE_MS, Health, felt
 from service.flow.announce import Happening, announce
+from service.flow.recall import recall
 from service.parts import Parts
 from service.store import deliveries, lanes
 from service.store.database import Tx
@@ -34,6 +35,8 @@ class Settlement(NamedTuple):
     elapsed_ms: int
     answer: bytes | None
     at: int
+    status: int | None = None
+    """What was answered, whatever it led to; None: nothing was."""
 
     @property
     def subscription_id(self) -> int:
@@ -144,14 +147,11 @@ def _after(due: Due, decision: Decision, now: int) -> tuple[Any, ...]:
 
 def _attempt_row(s: Settlement, due: Due) -> tuple[Any, ...]:
     """In the order of the table's columns: of what, outcome, status, error, elapsed_ms, answer, at."""
-    of, answer = (due.id, due.attempts + 1, due.app_id), s.answer or None
-    match s.outcome:
-        case Told():
-            return *of, "told", None, None, s.elapsed_ms, answer, s.at
-        case Failed(reason, status):
-            return *of, "failed", status, reason, s.elapsed_ms, answer, s.at
-        case other:
-            return *of, type(other).__name__.lower(), None, other.reason, s.elapsed_ms, answer, s.at
+    outcome = s.outcome
+    error = None if isinstance(outcome, Told) else outcome.reason
+    status = None if s.status is None else str(s.status)
+    told = (type(outcome).__name__.lower(), status, error, s.elapsed_ms, s.answer or None, s.at)
+    return due.id, due.attempts + 1, due.app_id, *told
 
 
 def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
@@ -189,6 +189,7 @@ def _tell(tx: Tx, parts: Parts, mine: Iterable[Lane]) -> list[Due]:
     for lane in mine:
         row = lane.row
         if lane.disabled is not None and deliveries.disable(tx, row.id, lane.disabled):
+            recall(tx, parts, row.id)
             deliveries.skip_open(tx, row.id, UNTOLD)  # the rest when its lane has its turn
             if row.task_id is None:  # an order's own callback_url is shown with its task, and told of to nobody
                 happenings.append(_disabled(parts, row, lane.disabled, tx.now))

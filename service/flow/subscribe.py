@@ -14,6 +14,7 @@ from service.domain.errors import BadOrder, Conflict, Fault, NotFound
 from service.domain.instant import rfc3339
 from service.domain.matching import EVERY_TASK_EVENT, TEST_EVENT, possible
 from service.flow.announce import Happening, announce_to_one
+from service.flow.recall import recall
 from service.flow.targets import Sealed, columns, literal_faults, new_key, rotated, shown_key, unseal
 from service.parts import Parts
 from service.store import deliveries, lanes
@@ -142,6 +143,7 @@ async def change(parts: Parts, app_id: str, subscription_id: int, changes: Mappi
     def act(tx: Tx) -> None:
         row = _locked(tx, app_id, subscription_id)
         deliveries.change_subscription(tx, app_id, subscription_id, _changed(parts, row, changes))
+        recall(tx, parts, subscription_id)
         if "target" in changes and row.status == "active":
             lanes.wake(tx, subscription_id)  # another address: what the old one did says nothing about it
 
@@ -194,6 +196,7 @@ async def rotate(parts: Parts, app_id: str, subscription_id: int) -> tuple[Any, 
             raise Conflict(f"a {row.channel} subscription has no secret to rotate")
         sealed = rotated(sealed, tx.now)
         deliveries.change_subscription(tx, app_id, subscription_id, columns(parts, row.channel, sealed))
+        recall(tx, parts, subscription_id)
         return sealed.target
 
     target = await parts.db.write(act)
@@ -209,6 +212,8 @@ async def set_status(parts: Parts, app_id: str, subscription_id: int, status: st
             raise Conflict(f"the subscription is disabled ({row.reason}); resume it first")
         values: dict[str, Any] = {"status": status, "reason": None, "status_at": tx.now, "failing_since": None}
         changed = deliveries.change_subscription(tx, app_id, subscription_id, values)
+        if changed:
+            recall(tx, parts, subscription_id)
         if changed and status == "active":
             lanes.wake(tx, subscription_id)
         elif changed and status == "paused":

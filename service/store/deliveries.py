@@ -88,6 +88,12 @@ def change_subscription(tx: Tx, app_id: str, subscription_id: int, values: dict[
     return tx.sql.execute(statement.values(**values, version=_sub.c.version + 1)).rowcount
 
 
+def version(sql: Connection, subscription_id: int) -> int | None:
+    """Of a deleted one, too: attempts may be under way to it."""
+    found: int | None = sql.execute(select(_sub.c.version).where(_sub.c.id == subscription_id)).scalar()
+    return found
+
+
 def lock_subscription(tx: Tx, app_id: str, subscription_id: int) -> Row[Any] | None:
     """As it is until this transaction ends: what is read from it may be written back."""
     query = select(_sub).where(_sub.c.id == subscription_id, _sub.c.app_id == app_id, _sub.c.status != "deleted")

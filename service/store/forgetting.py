@@ -43,15 +43,16 @@ def next_tasks(tx: Tx, app_id: str, after_id: int, last_id: int, most: int) -> l
     return list(tx.sql.execute(query.order_by(_task.c.id).limit(most)).scalars())
 
 
-def forget(tx: Tx, task_ids: Sequence[int]) -> None:
-    """All of them have ended."""
+def forget(tx: Tx, task_ids: Sequence[int]) -> list[tuple[int, int]]:
+    """All of them have ended. What was still to be told of them, with the fences it has now: nobody settles an older lease,
+    whose notice said more."""
     tasks = select(_task.c.id, _task.c.order, _task.c.error).where(among(tx.postgres, _task.c.id, task_ids))
     bones = [
         {"_id": row.id, "_order": forgetting.order(row.order), "_error": forgetting.error(row.error)}
         for row in tx.sql.execute(tasks)
     ]
     if not bones:
-        return
+        return []
     erased: dict[str, Any] = {
         "order": bindparam("_order"),
         "error": bindparam("_error"),
@@ -66,11 +67,12 @@ def forget(tx: Tx, task_ids: Sequence[int]) -> None:
         tx.sql.execute(delete(table).where(among(tx.postgres, table.c.task_id, task_ids)))
     tx.sql.execute(update(_submission).where(among(tx.postgres, _submission.c.task_id, task_ids)).values(reason=None))
     tx.sql.execute(update(_receipt).where(among(tx.postgres, _receipt.c.task_id, task_ids)).values(body=None))
-    _forget_notices(tx, task_ids)
+    withdrawn = _forget_notices(tx, task_ids)
     _forget_addresses(tx, task_ids)
+    return withdrawn
 
 
-def _forget_notices(tx: Tx, task_ids: Sequence[int]) -> None:
+def _forget_notices(tx: Tx, task_ids: Sequence[int]) -> list[tuple[int, int]]:
     of_tasks = among(tx.postgres, _event.c.task_id, task_ids)
     rows = tx.sql.execute(select(_event.c.id, _event.c.body).where(of_tasks)).all()
     bones = [{"_id": row.id, "_body": forgetting.notice(bytes(row.body))} for row in rows]
@@ -78,6 +80,15 @@ def _forget_notices(tx: Tx, task_ids: Sequence[int]) -> None:
         tx.sql.execute(update(_event).where(_event.c.id == bindparam("_id")).values(body=bindparam("_body")), bones)
     told = select(_delivery.c.id).where(_delivery.c.event_id.in_(select(_event.c.id).where(of_tasks)))
     tx.sql.execute(update(_attempt).where(_attempt.c.delivery_id.in_(told)).values(answer=None))
+    # After the events: whoever leased one of them meanwhile read the old notice, and is fenced off as well.
+    open_ones = select(_delivery.c.id, _delivery.c.fence).where(
+        _delivery.c.event_id.in_(select(_event.c.id).where(of_tasks)), _delivery.c.state == "pending"
+    )
+    query = open_ones.order_by(_delivery.c.id)  # the order in which settlements lock them
+    fences = [(row.id, row.fence + 1) for row in tx.sql.execute(query.with_for_update() if tx.postgres else query)]
+    fenced = update(_delivery).where(among(tx.postgres, _delivery.c.id, [delivery_id for delivery_id, _ in fences]))
+    tx.sql.execute(fenced.values(fence=_delivery.c.fence + 1))
+    return fences
 
 
 def _forget_addresses(tx: Tx, task_ids: Sequence[int]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, tuple_
+from sqlalchemy import Connection, Row, Select, func, select, tuple_
 
 from service.store.bulk import Insert
 from service.store.database import Tx
@@ -58,9 +58,17 @@ def last_id(sql: Connection) -> int:
 def feed(sql: Connection, app_id: str | None, after: tuple[int, int], limit: int) -> list[Row[Any]]:
     """Events after a place in the order of commits, oldest first; on PostgreSQL only below the oldest transaction that is
     still open, so that nothing can appear behind the reader's back."""
-    xact, event_id = after
     columns = [_event.c[name] for name in ("id", "xact", "app_id", "type", "task_id", "sequence", "at", "body")]
-    query = select(*columns)
+    return list(sql.execute(_after(sql, select(*columns), app_id, after, limit)))
+
+
+def feed_sizes(sql: Connection, app_id: str, after: tuple[int, int], limit: int) -> list[int]:
+    """The bytes of what `feed` would give, without reading them."""
+    return list(sql.execute(_after(sql, select(func.length(_event.c.body)), app_id, after, limit)).scalars())
+
+
+def _after(sql: Connection, query: Select[Any], app_id: str | None, after: tuple[int, int], limit: int) -> Select[Any]:
+    xact, event_id = after
     if app_id is not None:
         query = query.where(_event.c.app_id == app_id)
     if sql.dialect.name == "postgresql":
@@ -69,7 +77,7 @@ def feed(sql: Connection, app_id: str | None, after: tuple[int, int], limit: int
     else:
         # Every xact is 0 there, and only an equality lets the index go on with the id.
         query = query.where(_event.c.xact == xact, _event.c.id > event_id)
-    return list(sql.execute(query.order_by(_event.c.xact, _event.c.id).limit(limit)))
+    return query.order_by(_event.c.xact, _event.c.id).limit(limit)
 
 
 def feed_end(sql: Connection) -> tuple[int, int]:

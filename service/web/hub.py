@@ -24,6 +24,12 @@ log = logging.getLogger("callsheet.live")
 
 PAGE = 200
 """Events read from the database at once."""
+PAGE_BYTES = 256 * 1024
+"""Of those, what is kept until the reader has taken it; one event at least."""
+PAGES = 64
+"""Readers with a page in memory at once, 16 MiB together: the others wait, however many come back and do not read."""
+TAKE_S = 5.0
+"""For one page. Whoever has not taken it then is cut off and gives its place to the next; it resumes by the id it has."""
 RECENT_LIMIT_BYTES = 512 * 1024
 """Of the last frames, for readers that have just caught up; half of what may wait for one of them."""
 REPLAYS = 4
@@ -56,6 +62,7 @@ class Hub:
         self._tail: asyncio.Task[None] | None = None
         """Runs while there are readers. Never cancelled: a statement that is torn out of its connection costs the connection."""
         self._replaying = asyncio.Semaphore(REPLAYS)
+        self._pages = asyncio.Semaphore(PAGES)
         self.closed = False
 
     @property
@@ -98,18 +105,27 @@ class Hub:
     async def catch_up(self, reader: Reader) -> None:
         try:
             while not reader.over and (reader.behind or not self._board(reader)):
-                async with self._replaying:
-                    if reader.over:
-                        return
-                    end, rows = await self._parts.db.read(lambda sql: _page(sql, reader.app_id, reader.place))
-                frames = [_frame(row) for row in rows]
-                reader.behind = len(rows) >= PAGE
-                last = frames[-1].place if frames else end
-                reader.place = last if reader.behind else max(end, last)
-                await reader.write([f.data for f in frames if _chosen(reader.patterns, f)])
+                async with self._pages:
+                    async with self._replaying:
+                        await self._turn_page(reader)
+                    async with asyncio.timeout(TAKE_S):
+                        await reader.drain()
+        except TimeoutError:
+            reader.cut("too_slow")
         except Exception as error:
             _failed("live.replay_failed", error)
             reader.end()  # it comes back by itself
+
+    async def _turn_page(self, reader: Reader) -> None:
+        """Nothing of the page is kept here: the reader alone holds what it has not taken."""
+        if reader.over:
+            return
+        end, rows, more = await self._parts.db.read(lambda sql: _page(sql, reader.app_id, reader.place))
+        frames = [_frame(row) for row in rows]
+        last = frames[-1].place if frames else end
+        reader.behind = more
+        reader.place = last if more else max(end, last)
+        reader.give([f.data for f in frames if _chosen(reader.patterns, f)])
 
     def _board(self, reader: Reader) -> bool:
         """Without a pause inside: between what the reader is given here and what the hub reads next there is no gap."""
@@ -190,10 +206,18 @@ class Hub:
                 await asyncio.sleep(0)
 
 
-def _page(sql: Connection, app_id: str, after: Place) -> tuple[Place, Sequence[Any]]:
-    """The end first: a page that is not full then holds everything up to it."""
+def _page(sql: Connection, app_id: str, after: Place) -> tuple[Place, Sequence[Any], bool]:
+    """The end first: a page after which there is no more then holds everything up to it."""
     end = journal.feed_end(sql)
-    return end, journal.feed(sql, app_id, after, PAGE)
+    sizes = journal.feed_sizes(sql, app_id, after, PAGE)
+    count = total = 0
+    for size in sizes:
+        total += size
+        if count and total > PAGE_BYTES:
+            break
+        count += 1
+    rows = journal.feed(sql, app_id, after, count) if count else []
+    return end, rows, count < len(sizes) or count >= PAGE
 
 
 def _frame(row: Any) -> Frame:

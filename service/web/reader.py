@@ -80,6 +80,11 @@ class Reader:
         """It is gone: what is under way finds nothing more to do."""
         self.over = True
         self._waiting = []
+        self._waiting_bytes = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._waiting_bytes
 
     def push(self, frames: Sequence[Frame]) -> None:
         """Never waits: a reader that is too slow is its own problem."""
@@ -88,8 +93,7 @@ class Reader:
         new = [frame.data for frame in frames if frame.place > self.place]
         size = sum(map(len, new))
         if self._waiting and self._waiting_bytes + size > WAITING_LIMIT_BYTES:
-            log.info("live.cut", extra={"app": self.app_id, "why": "too_slow", "waiting_bytes": self._waiting_bytes})
-            self.end()
+            self.cut("too_slow")
         elif new:
             self._put(new, size)
 
@@ -104,12 +108,18 @@ class Reader:
         elif self._task is None and not self.over:
             self._put([BEAT], len(BEAT))
 
+    def cut(self, why: str) -> None:
+        if not self.over:
+            log.info("live.cut", extra={"app": self.app_id, "why": why, "waiting_bytes": self._waiting_bytes})
+            self.end()
+
     def end(self) -> None:
         """Close the response. What still waits is dropped: the reader resumes before it."""
         if self.over:
             return
         self.over = True
         self._waiting = [_END]
+        self._waiting_bytes = 0
         if self._sending:
             self.hang_up()
         elif self._task is None:
@@ -123,11 +133,11 @@ class Reader:
             await self._send({"type": "http.response.body", "body": body, "more_body": body != _END})
             self._sending = self._late = False
 
-    async def write(self, frames: list[bytes]) -> None:
+    def give(self, data: list[bytes]) -> None:
+        """What it missed; whoever gives it drains it."""
         if not self.over:
-            self._waiting += frames
-            self._waiting_bytes += sum(map(len, frames))
-        await self.drain()
+            self._waiting += data
+            self._waiting_bytes += sum(map(len, data))
 
     def _put(self, data: list[bytes], size: int) -> None:
         self._waiting += data
@@ -137,6 +147,7 @@ class Reader:
 
     async def _open(self, catch_up: Callable[["Reader"], Awaitable[None]]) -> None:
         await self._send(_START)
+        await self.drain()  # the greeting: it waits for no turn
         await catch_up(self)
         await self._write()
 

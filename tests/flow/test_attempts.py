@@ -31,37 +31,37 @@ async def told(world: World, *said: httpx.Response | Exception, hours: float = 8
 
 
 async def test_success_is_one_attempt(world: World) -> None:
-    assert await told(world) == [(0, "told", None)]
+    assert await told(world) == [(0, "told", "204")]
     assert await states(world) == ["delivered"]
 
 
 async def test_410_ends_the_delivery_and_the_subscription(world: World) -> None:
-    assert await told(world, *answers(410)) == [(0, "gone", None)]
+    assert await told(world, *answers(410)) == [(0, "gone", "410")]
     assert await states(world) == ["abandoned"]
     [sub] = await world.rows("SELECT status, reason FROM subscription")
     assert tuple(sub) == ("disabled", "answered 410: the subscriber wants no more")
 
 
 async def test_429_with_retry_after_7_waits_seven_seconds(world: World) -> None:
-    assert await told(world, *answers(429, retry_after="7")) == [(0, "throttled", None), (7, "told", None)]
+    assert await told(world, *answers(429, retry_after="7")) == [(0, "throttled", "429"), (7, "told", "204")]
 
 
 async def test_301_is_a_failure_and_never_followed(world: World) -> None:
     found = await told(world, *answers(301, location="https://elsewhere.test/"))
-    assert found == [(0, "failed", "301"), (5, "told", None)]
+    assert found == [(0, "failed", "301"), (5, "told", "204")]
     assert {said.host for said in world.said} == {"hook.test"}
 
 
 async def test_500_three_times_then_200_is_four_attempts_on_schedule(world: World) -> None:
     found = await told(world, *answers(500, 3), *answers(200))
-    assert found == [(0, "failed", "500"), (5, "failed", "500"), (305, "failed", "500"), (2_105, "told", None)]
+    assert found == [(0, "failed", "500"), (5, "failed", "500"), (305, "failed", "500"), (2_105, "told", "200")]
     assert len({said.id for said in world.said}) == 1, "all under one name"
     assert len({said.body for said in world.said}) == 1, "with the same bytes"
 
 
 async def test_a_closed_socket_is_tried_again_within_a_second(world: World) -> None:
     found = await told(world, HungUp("closed without an answer"))
-    assert found == [(0, "unreached", None), (0.6, "told", None)]
+    assert found == [(0, "unreached", None), (0.6, "told", "204")]
 
 
 async def test_a_refused_connection_is_hurried_once_and_then_keeps_to_the_schedule(world: World) -> None:
@@ -71,7 +71,7 @@ async def test_a_refused_connection_is_hurried_once_and_then_keeps_to_the_schedu
 
 
 async def test_garbage_is_a_failure_on_schedule(world: World) -> None:
-    assert await told(world, GARBAGE) == [(0, "unreached", None), (5, "told", None)]
+    assert await told(world, GARBAGE) == [(0, "unreached", None), (5, "told", "204")]
 
 
 async def test_a_blocked_address_keeps_its_turns_and_says_so(world: World) -> None:
@@ -196,3 +196,13 @@ async def test_an_attempt_in_the_air_is_recorded_although_its_subscription_was_d
     assert [outcome for _, outcome, _ in await attempts(world)] == ["told", "failed"]
     [lane] = await world.rows("SELECT due_at FROM lane")
     assert lane.due_at is not None, "there may be more to set aside"
+
+
+async def test_a_fault_of_ours_is_an_attempt_on_schedule_and_says_no_secret(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await told(world, UnicodeError("https://hook.test/?token=s3cr3t")) == [(0, "unreached", None), (5, "told", "204")]
+    [first, _] = await world.rows("SELECT error FROM attempt ORDER BY number")
+    assert first.error == "could not be sent: UnicodeError, a fault of this service"
+    [record] = [r for r in caplog.records if r.message == "courier.attempt_failed"]
+    assert "s3cr3t" not in str(record.__dict__)

@@ -1,8 +1,10 @@
 """What was forgotten stays forgotten, and what is kept no more is not placed again."""
 
+import httpx
 import pytest
 
 from service.domain.errors import KeyReused
+from service.flow import deliver, settle
 from service.flow.forget import forget_task
 from service.store.tables import TABLES
 from tests.world import World
@@ -22,6 +24,33 @@ async def test_nothing_that_is_said_about_a_forgotten_task_is_kept(world: World)
     assert not bodies
     after = await world.task(task.id)
     assert (after.reason, after.result) == ("forgotten", None)
+
+
+async def test_what_is_in_hand_when_its_task_is_forgotten_is_not_sent_as_it_was(world: World) -> None:
+    await world.subscribe(events=["task.succeeded"])
+    task = await world.submit("a private thing")
+    await world.callback("succeeded")
+    assert len(world.parts.courier) == 1
+    await forget_task(world.parts, "default", task.id)
+    assert await world.deliver() == 0
+    world.silence(minutes=2)
+    assert await world.deliver() == 1
+    [said] = world.said
+    assert said.data["task"]["forgotten"] is True
+    assert b"private" not in said.body
+
+
+async def test_an_answer_to_what_was_on_the_wire_when_its_task_was_forgotten_is_not_kept(world: World) -> None:
+    await world.subscribe(events=["task.succeeded"])
+    world.on_notice["hook.test"] = [httpx.Response(200, text="I saw: a private thing")]
+    task = await world.submit("a private thing")
+    await world.callback("succeeded")
+    [due] = world.parts.courier.take(1)
+    tried = await deliver.try_once(world.parts, world.addressees, (due,))
+    await forget_task(world.parts, "default", task.id)
+    assert tried.settlement is not None
+    await settle.settle(world.parts, [tried.settlement])
+    assert not await world.rows("SELECT answer FROM attempt WHERE answer IS NOT NULL")
 
 
 async def test_a_key_whose_task_is_kept_no_more_places_nothing(world: World) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from service.domain.instant import rfc3339
 from service.egress import Guard, Transport
-from service.flow import claim, settle
+from service.flow import claim, deliver, settle
 from service.flow.subscribe import KEYS_LIMIT
 from service.flow.targets import RETIRING_LIMIT
 from service.signing import Seal
@@ -413,3 +413,32 @@ async def test_wrong_fields_are_all_named(world: World) -> None:
     assert fields == ["options.payload", "target", "headers.Host", "events[0]"]
     assert (await world.api("POST", "/v1/subscriptions", {"target": HOOK, "rate": 0}, key=ADMIN)).status_code == 422
     assert isinstance(refused, httpx.Response)
+
+
+@pytest.mark.parametrize("host", ["[::1%é]", "[::1%ﬀ]", "[fe80::1%lo]。ﬀ]", "[::1%25é]", "[::1]é"])
+async def test_an_address_that_could_not_be_sent_to_is_not_saved(world: World, host: str) -> None:
+    for path, body in (
+        ("/v1/subscriptions", {"target": f"https://{host}/hook?token=secret"}),
+        ("/v1/tasks", {"model": PRO, "prompt": "a cat", "callback_url": f"https://{host}/hook"}),
+    ):
+        answer = await world.api("POST", path, body)
+        assert answer.status_code == 422, answer.text
+        assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "later"),
+    [("POST", "/pause", None, 0), ("DELETE", "", None, 0), ("PATCH", "", {"rate": 1}, 1), ("PATCH", "", {"label": "x"}, 3)],
+)
+async def test_a_change_acts_at_once_on_what_is_in_hand(
+    world: World, method: str, path: str, body: dict[str, object] | None, later: int
+) -> None:
+    sub = await world.subscribe()
+    await queued(world)
+    assert await world.deliver() == 1  # how it stands is known by now
+    await queued(world, 3)
+    assert len(world.parts.courier) == 3
+    assert (await world.api(method, f"/v1/subscriptions/{sub.name}{path}", body)).is_success
+    assert await deliver.deliver_due(world.parts, world.addressees) == 0
+    assert len(world.said) == 1
+    assert await world.deliver() == later

@@ -206,6 +206,37 @@ async def test_a_slow_reader_is_cut_off_and_resumes_and_delays_nobody(world: Wor
     assert [h.data for h in heard] == bodies
 
 
+async def test_a_crowd_that_comes_back_and_does_not_read_holds_little_and_is_cut_off(
+    world: World, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await server.ear()
+    start = first.last_id
+    first.kill()
+    bodies = [b'{"n":%d,"x":"%s"}' % (n, b"x" * 40_000) for n in range(60)]
+    await happen(world, *bodies)
+    most_bytes = most_holding = 0
+    all_came = False
+
+    def look() -> bool:
+        nonlocal most_bytes, most_holding
+        held = [r.waiting_bytes for r in world.site.hub._readers]
+        most_bytes, most_holding = max(most_bytes, sum(held)), max(most_holding, sum(n > 1_000 for n in held))
+        return all_came and len(held) <= 1  # the one that reads
+
+    monkeypatch.setattr(hub, "TAKE_S", 1.0)
+    looking = asyncio.create_task(until(look))
+    deaf = await asyncio.gather(*(server.ear(after=start, deaf=True) for _ in range(hub.PAGES * 2)))
+    all_came = True
+    reads = await server.ear(after=start)
+    heard = await reads.events(len(bodies))
+    await looking
+    assert [h.data for h in heard] == bodies
+    assert hub.PAGES // 2 < most_holding <= hub.PAGES
+    assert most_bytes <= hub.PAGES * hub.PAGE_BYTES
+    _, end = await deaf[0].rest()
+    assert end is ConnectionError
+
+
 async def test_a_reader_that_takes_nothing_between_two_heartbeats_is_cut_off(world: World, server: Server) -> None:
     stuck, quick = await server.ear(deaf=True), await server.ear()
     for _ in range(3):
