@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 
-from service.channels.address import parsed
 from service.channels.base import Target
 from service.domain.errors import Conflict, Fault
 from service.domain.instant import rfc3339
 from service.egress.guard import PLAIN_PORT, TLS_PORT, literal
 from service.parts import Parts
 from service.signing import new_keypair, new_secret, public_of
+from service.wire import address
 
 ROTATION_MS = 24 * 3_600_000
 """A key that was replaced signs along for this long, whatever is rotated after it."""
@@ -38,11 +38,11 @@ class Sealed:
 def literal_faults(parts: Parts, url: str) -> list[Fault]:
     """Of a target in which its channel found no fault, before it is saved. Names are looked up at every connection and not here;
     an address that is written out leads where it leads, and one that is never gone to is said so at once."""
-    to = parsed(url)
-    address = literal(to.host)
-    if parts.guard is None or address is None:
+    to = address(url)
+    written = literal(to.host)
+    if parts.guard is None or written is None:
         return []
-    reason = parts.guard.refusal(to.scheme, to.port or PORTS[to.scheme], [address])
+    reason = parts.guard.refusal(to.scheme, to.port or PORTS[to.scheme], [written])
     return [] if reason is None else [Fault("target", f"{reason}; the operator can allow networks in CALLSHEET_EGRESS_ALLOW")]
 
 
