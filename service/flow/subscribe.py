@@ -178,7 +178,7 @@ def _locked(tx: Tx, app_id: str, subscription_id: int) -> Any:
 
 
 async def rotate(parts: Parts, app_id: str, subscription_id: int) -> tuple[Any, dict[str, str]]:
-    """The row, and what the subscriber verifies with from now on; the old key signs along for a day."""
+    """The row, and what the subscriber verifies with from now on; each old key signs along for a day."""
 
     def act(tx: Tx) -> Target:
         row = _locked(tx, app_id, subscription_id)

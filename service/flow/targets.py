@@ -8,28 +8,28 @@ from typing import Any
 import orjson
 
 from service.channels.base import Target
+from service.domain.errors import Conflict
+from service.domain.instant import rfc3339
 from service.parts import Parts
 from service.signing import new_keypair, new_secret, public_of
 
 ROTATION_MS = 24 * 3_600_000
-"""Both keys sign for this long after a rotation."""
+"""A key that was replaced signs along for this long, whatever is rotated after it."""
+RETIRING_LIMIT = 5
+"""Keys on their way out at once: each of them costs every notice a signature."""
 ASYMMETRIC = "whsk_"
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A target with the key that is on its way out, and until when it still signs along."""
+    """A target with the keys that are on their way out, the newest first, and until when each still signs along."""
 
     target: Target
-    retiring: tuple[str, int] | None = field(default=None, repr=False)
+    retiring: tuple[tuple[str, int], ...] = field(default=(), repr=False)
 
     def keys(self, now: int) -> tuple[str, ...]:
         """All that sign now, the newest first."""
-        return (
-            self.target.secrets
-            if self.retiring is None or now >= self.retiring[1]
-            else (*self.target.secrets, self.retiring[0])
-        )
+        return (*self.target.secrets, *(key for key, until in self.retiring if now < until))
 
 
 def new_key(options: Any) -> str:
@@ -38,10 +38,14 @@ def new_key(options: Any) -> str:
 
 
 def rotated(sealed: Sealed, now: int) -> Sealed:
-    """With a new key of the same kind; the old one signs along for a day."""
+    """With a new key of the same kind; the old one signs along for a day, and those before it until their own day is over."""
     target = sealed.target
+    retiring = [(key, until) for key, until in sealed.retiring if now < until]
+    if len(retiring) >= RETIRING_LIMIT:
+        until = rfc3339(retiring[-1][1])
+        raise Conflict(f"{len(retiring)} earlier keys still sign along; rotate again when the oldest of them ends, at {until}")
     [old] = target.secrets
-    return Sealed(replace(target, secrets=(new_key(target.options),)), (old, now + ROTATION_MS))
+    return Sealed(replace(target, secrets=(new_key(target.options),)), ((old, now + ROTATION_MS), *retiring))
 
 
 def shown_key(target: Target) -> dict[str, str]:
@@ -63,7 +67,7 @@ def seal(parts: Parts, sealed: Sealed) -> bytes:
 
 def unseal(parts: Parts, row: Any) -> Sealed:
     raw = orjson.loads(parts.seal.open(bytes(row.sealed)))
-    retiring = None if raw["retiring"] is None else (raw["retiring"][0], raw["retiring"][1])
+    retiring = tuple((key, until) for key, until in raw["retiring"])
     return Sealed(Target(raw["url"], tuple(raw["secrets"]), raw["headers"], orjson.loads(row.options)), retiring)
 
 
@@ -87,7 +91,7 @@ def columns(parts: Parts, channel: str, sealed: Sealed) -> dict[str, Any]:
 
 def _publics(sealed: Sealed) -> str | None:
     known: Sequence[tuple[str, int | None]] = [(key, None) for key in sealed.target.secrets]
-    known = [*known, *([sealed.retiring] if sealed.retiring is not None else [])]
+    known = [*known, *sealed.retiring]
     publics = [(public_of(key), until) for key, until in known if key.startswith(ASYMMETRIC)]
     return orjson.dumps(publics).decode() if publics else None
 

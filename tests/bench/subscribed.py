@@ -18,7 +18,7 @@ async def subscribed(db: Database, target: str, count: int, concurrency: int | N
         rows = []
         for number in range(count):
             url = target.replace("{n}", str(number))
-            sealed = seal.seal(orjson.dumps({"url": url, "secrets": [new_secret()], "headers": {}, "retiring": None}))
+            sealed = seal.seal(orjson.dumps({"url": url, "secrets": [new_secret()], "headers": {}, "retiring": []}))
             rows.append(
                 {
                     "id": tx.ids.new(),

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from service.domain.instant import rfc3339
 from service.egress import Guard, Transport
 from service.flow import claim, settle
+from service.flow.targets import RETIRING_LIMIT
 from service.signing import Seal
 from service.store import apps
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
@@ -113,6 +114,34 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(world: World) -> Non
     assert world.said[1].headers["webhook-signature"].count("v1,") == 1
     at = int(world.said[1].headers["webhook-timestamp"]) * 1000
     assert at == world.now // 1000 * 1000
+
+
+async def test_a_second_rotation_leaves_the_first_secret_its_day(world: World) -> None:
+    world.now = int(time.time() * 1000)
+    sub = await world.subscribe()
+    secrets = [sub.secret]
+    for _ in range(2):
+        secrets.append((await world.api("POST", f"/v1/subscriptions/{sub.name}/rotate")).json()["secret"])
+        world.silence(minutes=1)
+    await queued(world)
+    await world.deliver()
+    for secret in secrets:
+        assert_others_verify(world.said[0], secret)
+    world.silence(hours=23, minutes=58, seconds=30)
+    await queued(world)
+    await world.deliver()
+    assert world.said[1].headers["webhook-signature"].count("v1,") == 2, "the first has had its day, the second has not"
+
+
+async def test_more_rotations_in_a_day_than_can_sign_are_refused_with_the_reason(world: World) -> None:
+    sub = await world.subscribe()
+    for _ in range(RETIRING_LIMIT):
+        assert (await world.api("POST", f"/v1/subscriptions/{sub.name}/rotate")).status_code == 200
+    refused = await world.api("POST", f"/v1/subscriptions/{sub.name}/rotate")
+    assert refused.status_code == 409
+    assert f"{RETIRING_LIMIT} earlier keys" in refused.text
+    world.silence(hours=24)
+    assert (await world.api("POST", f"/v1/subscriptions/{sub.name}/rotate")).status_code == 200
 
 
 async def test_asymmetric_signatures_are_verified_with_published_keys_over_a_rotation(world: World) -> None:
