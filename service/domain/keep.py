@@ -12,7 +12,8 @@ class Keep:
     tasks: int = 90
     """Ended tasks with everything that belongs to them."""
     events: int = 90
-    """What happened, and the deliveries that told of it. A subscription paused for longer loses what is older."""
+    """What happened, and the deliveries that told of it; what an active subscription is still to be told of stays. One that
+    is paused for longer loses what is older."""
     receipts: int = 30
     """Callbacks and answers as they arrived."""
     attempts: int = 30

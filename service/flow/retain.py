@@ -51,7 +51,7 @@ def _parts(parts: Parts) -> Iterator[tuple[str, Part]]:
     yield "attempts", _plain(retention.drop_attempts, before(now, keep.attempts))
     yield "receipts", _plain(retention.drop_receipts, before(now, keep.receipts))
     yield "payloads", _stepping(retention.drop_orders, before(now, keep.payloads), BATCH)
-    yield "events", _plain(retention.drop_events, before(now, keep.events))
+    yield "events", _stepping(retention.drop_events, before(now, keep.events), BATCH)
     yield "tasks", _stepping(retention.drop_tasks, before(now, keep.tasks), TASK_BATCH)
     yield "subscriptions", _plain(retention.drop_subscriptions, before(now, keep.events))
     yield "jobs", _plain(retention.drop_jobs, before(now, keep.events))
@@ -66,7 +66,7 @@ def _plain(drop: Callable[[Tx, int, int], int], at: int) -> Part:
 
 
 def _stepping(drop: Callable[[Tx, int, int, int], tuple[int, int]], at: int, most: int) -> Part:
-    """What stays (open tasks) is stepped over within one sweep."""
+    """What stays (open tasks, what is still to be told or too new) is stepped over within one sweep."""
     place = 0
 
     def part(tx: Tx) -> tuple[int, bool]:

@@ -61,12 +61,16 @@ def drop_orders(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int
     return _drop(tx, _order, _order.c.task_id, ended), rows[-1].task_id if len(rows) == most else 0
 
 
-def drop_events(tx: Tx, before: int, most: int) -> int:
-    return _events(tx, _low(tx, _event.c.id, before, most))
+def drop_events(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
+    """How many went, and the place to go on from: those that are still to be told of are stepped over."""
+    query = select(_event.c.id).where(_event.c.id > after_id, _event.c.id < first_id_at(before))
+    found = list(tx.sql.execute(query.order_by(_event.c.id).limit(most)).scalars())
+    owed = _owed(tx, found)
+    return _events(tx, [i for i in found if i not in owed]), found[-1] if len(found) == most else 0
 
 
 def drop_tasks(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
-    """Ended tasks with everything that belongs to them; those that are open are stepped over."""
+    """Ended tasks with everything that belongs to them; those that are open, or still to be told of, are stepped over."""
     rows = tx.sql.execute(
         select(_task.c.id, _task.c.state, _task.c.updated_at)
         .where(_task.c.id > after_id, _task.c.id < first_id_at(before))
@@ -74,8 +78,12 @@ def drop_tasks(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]
         .limit(most)
     ).all()
     ended = [row.id for row in rows if row.state in SETTLED and row.updated_at < before]
+    told = select(_event.c.id, _event.c.task_id).where(among(tx.postgres, _event.c.task_id, ended))
+    task_of = {row.id: row.task_id for row in tx.sql.execute(told)} if ended else {}
+    waited_for = {task_of[i] for i in _owed(tx, list(task_of))}
+    ended = [i for i in ended if i not in waited_for]
     if ended:
-        _events(tx, list(tx.sql.execute(select(_event.c.id).where(among(tx.postgres, _event.c.task_id, ended))).scalars()))
+        _events(tx, [i for i, task_id in task_of.items() if task_id not in waited_for])
         own = list(tx.sql.execute(select(_sub.c.id).where(among(tx.postgres, _sub.c.task_id, ended))).scalars())
         for table in (_lane, _sub):
             _drop(tx, table, table.c.id, own)
@@ -107,9 +115,16 @@ def _low(tx: Tx, key: Column[Any], before: int, most: int) -> list[int]:
     return list(tx.sql.execute(select(key).where(key < first_id_at(before)).order_by(key).limit(most)).scalars())
 
 
+def _owed(tx: Tx, event_ids: Sequence[int]) -> set[int]:
+    """Those of them that an active subscription is still to be told of: its schedule, or its backlog, may be longer than what
+    happened is kept. One that was paused all that time is owed nothing any more."""
+    open_ones = select(_delivery.c.event_id).join(_sub, _sub.c.id == _delivery.c.subscription_id)
+    open_ones = open_ones.where(among(tx.postgres, _delivery.c.event_id, event_ids), _delivery.c.due_at.is_not(None))
+    return set(tx.sql.execute(open_ones.where(_sub.c.status == "active")).scalars()) if event_ids else set()
+
+
 def _events(tx: Tx, event_ids: Sequence[int]) -> int:
-    """With their deliveries and attempts, whatever became of them: only a subscription that was paused all that time can
-    still be owed one of these."""
+    """With their deliveries and attempts, whatever became of them."""
     told = list(tx.sql.execute(select(_delivery.c.id).where(among(tx.postgres, _delivery.c.event_id, event_ids))).scalars())
     _drop(tx, _attempt, _attempt.c.delivery_id, told)
     _drop(tx, _delivery, _delivery.c.id, told)

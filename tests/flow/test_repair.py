@@ -234,6 +234,26 @@ async def test_each_thing_goes_after_its_own_time_and_open_tasks_stay(world: Wor
     assert (await world.rows("SELECT count(*) AS n FROM lane"))[0].n == 1
 
 
+async def test_what_is_still_to_be_told_stays_until_it_is_told_whatever_the_settings_say(world: World) -> None:
+    object.__setattr__(world.parts, "keep", Keep(tasks=1, events=1))
+    steady(world)
+    await world.subscribe(schedule=[200_000], events=["task.succeeded"])
+    parked = await world.subscribe("https://parked.test/", events=["task.queued"])
+    await world.api("POST", f"/v1/subscriptions/{parked.name}/pause")
+    world.on_notice["hook.test"] = list(answers(503))
+    await ended(world)
+    await world.deliver()
+    assert await counts(world) == {"pending": 2, "delivered": 2}
+    world.silence(hours=25)
+    await retain.sweep(world.parts)
+    assert await counts(world) == {"pending": 1, "delivered": 1}, "the paused one has lost its share"
+    assert await counts(world, "state", "task") == {"succeeded": 1}
+    await pass_time(world, 40)
+    assert await counts(world) == {"delivered": 2}
+    await retain.sweep(world.parts)
+    assert await counts(world) == await counts(world, "state", "task") == {}
+
+
 async def test_a_sweep_keeps_to_its_budget_and_goes_on_later(world: World) -> None:
     await world.subscribe()
     await queued(world, 3 * retain.BATCH)
