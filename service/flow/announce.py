@@ -37,8 +37,18 @@ class Happening(NamedTuple):
 def announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> list[list[Due]]:
     """Events and deliveries in the same transaction as what they tell of. For each happening, the deliveries that are
     leased to this process already; the others wait in their lanes for anybody."""
-    if not happenings:
-        return []
+    return _announce(tx, parts, happenings)[0] if happenings else []
+
+
+def announce_to_one(tx: Tx, parts: Parts, happening: Happening) -> tuple[int | None, list[Due]]:
+    """What `only` one subscription is told: the delivery's name, and the delivery if it is leased to this process already.
+    None: nobody is there any more."""
+    [in_hand], names = _announce(tx, parts, [happening])
+    return (names[0] if names else None), in_hand
+
+
+def _announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> tuple[list[list[Due]], list[int]]:
+    """As `announce`, and the names of all deliveries."""
     xact = current_xact(tx)
     of_app, of_task = _listeners(tx, parts, happenings)
     room = parts.courier.room()
@@ -81,7 +91,7 @@ def announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> list[list
     journal.add_events(tx, events)
     deliveries.add_deliveries(tx, rows)
     lanes.touch(tx, earliest)
-    return in_hand
+    return in_hand, [row[0] for row in rows]
 
 
 Listeners = dict[Any, list[tuple[Interested, bool]]]

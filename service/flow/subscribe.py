@@ -13,7 +13,7 @@ from service.domain.due import Due
 from service.domain.errors import BadOrder, Conflict, Fault, NotFound
 from service.domain.instant import rfc3339
 from service.domain.matching import EVERY_TASK_EVENT, TEST_EVENT, possible
-from service.flow.announce import Happening, announce
+from service.flow.announce import Happening, announce_to_one
 from service.flow.targets import Sealed, columns, new_key, rotated, shown_key, unseal
 from service.parts import Parts
 from service.store import deliveries, lanes
@@ -224,8 +224,10 @@ async def send_test(parts: Parts, app_id: str, subscription_id: int) -> int:
     def act(tx: Tx) -> tuple[int, list[Due]]:
         data = {"subscription_id": name, "message": "A test notice from Callsheet: signature and address work."}
         body = orjson.dumps({"type": TEST_EVENT, "timestamp": rfc3339(tx.now), "data": data})
-        [in_hand] = announce(tx, parts, [Happening(app_id, TEST_EVENT, "own", body, only=subscription_id)])
-        return deliveries.newest(tx.sql, subscription_id), in_hand
+        made, in_hand = announce_to_one(tx, parts, Happening(app_id, TEST_EVENT, "own", body, only=subscription_id))
+        if made is None:
+            raise NotFound("there is no such subscription")
+        return made, in_hand
 
     delivery_id, in_hand = await parts.db.write(act)
     parts.courier.put(in_hand)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, null, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, null, select, text, update
 
 from service.store import compiled, lanes
 from service.store.bulk import Insert, Update
@@ -330,7 +330,3 @@ def of_task(sql: Connection, app_id: str, task_id: int) -> list[Row[Any]]:
     # As in a page: the sums keep planners from walking all of the app's.
     query = query.where(_event.c.task_id == task_id, _delivery.c.app_id + "" == app_id)
     return list(sql.execute(query.order_by(_delivery.c.id + 0)))
-
-
-def newest(sql: Connection, subscription_id: int) -> int:
-    return int(sql.execute(select(func.max(_delivery.c.id)).where(_delivery.c.subscription_id == subscription_id)).scalar_one())

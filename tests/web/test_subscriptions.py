@@ -131,6 +131,16 @@ async def test_a_test_notice_goes_the_way_of_all_others(world: World) -> None:
     assert (kept["state"], kept["event"], kept["task"]) == ("delivered", "test", None)
 
 
+async def test_a_test_names_its_own_delivery_though_another_process_has_drawn_a_higher_name(world: World) -> None:
+    created = await made(world)
+    await world.submit()
+    await world.deliver()
+    await world.db.write(lambda tx: tx.sql.exec_driver_sql(f"UPDATE delivery SET id = id + {10**12}"))
+    answer = await world.api("POST", f"/v1/subscriptions/{created['id']}/test")
+    shown = (await world.api("GET", f"/v1/deliveries/{answer.json()['delivery']}")).json()
+    assert shown["event"] == "test"
+
+
 async def test_a_test_of_a_paused_subscription_is_refused(world: World) -> None:
     path = f"/v1/subscriptions/{(await made(world))['id']}"
     await world.api("POST", f"{path}/pause")
