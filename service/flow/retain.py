@@ -48,7 +48,7 @@ async def sweep(parts: Parts, budget_s: float = BUDGET_S) -> bool:
 def _parts(parts: Parts) -> Iterator[tuple[str, Part]]:
     keep, now = parts.keep, parts.clock()
     yield "keys", _plain(retention.drop_keys, before(now, keep.keys))
-    yield "attempts", _plain(retention.drop_attempts, before(now, keep.attempts))
+    yield "attempts", _stepping(retention.drop_attempts, before(now, keep.attempts), BATCH)
     yield "receipts", _plain(retention.drop_receipts, before(now, keep.receipts))
     yield "payloads", _stepping(retention.drop_orders, before(now, keep.payloads), BATCH)
     yield "events", _stepping(retention.drop_events, before(now, keep.events), BATCH)

@@ -35,16 +35,18 @@ def drop_receipts(tx: Tx, before: int, most: int) -> int:
     return _drop(tx, _receipt, _receipt.c.id, _low(tx, _receipt.c.id, before, most))
 
 
-def drop_attempts(tx: Tx, before: int, most: int) -> int:
-    """Of deliveries made before then. A delivery that is still tried after so long keeps its newer ones only."""
+def drop_attempts(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
+    """Those made before then, and the place to go on from. An old delivery may have been tried, or sent again, today: its
+    newer attempts are stepped over."""
     pairs = tx.sql.execute(
-        select(_attempt.c.delivery_id, _attempt.c.number)
-        .where(_attempt.c.delivery_id < first_id_at(before))
+        select(_attempt.c.delivery_id, _attempt.c.at)
+        .where(_attempt.c.delivery_id > after_id, _attempt.c.delivery_id < first_id_at(before))
         .order_by(_attempt.c.delivery_id, _attempt.c.number)
         .limit(most)
     ).all()
-    ids = {pair.delivery_id for pair in pairs}
-    return _drop(tx, _attempt, _attempt.c.delivery_id, sorted(ids))
+    ids = sorted({pair.delivery_id for pair in pairs if pair.at < before})
+    old = delete(_attempt).where(among(tx.postgres, _attempt.c.delivery_id, ids), _attempt.c.at < before)
+    return tx.sql.execute(old).rowcount if ids else 0, pairs[-1].delivery_id if len(pairs) == most else 0
 
 
 def drop_orders(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:

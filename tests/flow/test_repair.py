@@ -254,6 +254,18 @@ async def test_what_is_still_to_be_told_stays_until_it_is_told_whatever_the_sett
     assert await counts(world) == await counts(world, "state", "task") == {}
 
 
+async def test_an_old_delivery_that_was_sent_again_keeps_the_attempts_of_today(world: World) -> None:
+    await world.subscribe()
+    await queued(world)
+    await world.deliver()
+    [old] = await world.deliveries()
+    world.silence(hours=31 * 24)
+    await world.api("POST", f"/v1/deliveries/{ids.encode(ids.DELIVERY, old.id)}/resend")
+    await world.deliver()
+    assert not await retain.sweep(world.parts)
+    assert [tuple(row) for row in await world.rows("SELECT number, at FROM attempt")] == [(2, world.now)]
+
+
 async def test_a_sweep_keeps_to_its_budget_and_goes_on_later(world: World) -> None:
     await world.subscribe()
     await queued(world, 3 * retain.BATCH)

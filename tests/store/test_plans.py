@@ -135,7 +135,7 @@ BY_NAME: dict[str, Callable[[Tx, Ground], Any]] = {
     "the newest names": lambda tx, g: journal.last_id(tx.sql),
     "sent in the last minute": lambda tx, g: waiting.sent_since(tx.sql, KEY, tx.now - 60_000),
     "old receipts": lambda tx, g: retention.drop_receipts(tx, START_MS - 10**9, 500),
-    "old attempts": lambda tx, g: retention.drop_attempts(tx, START_MS - 10**9, 500),
+    "old attempts": lambda tx, g: retention.drop_attempts(tx, START_MS - 10**9, 500, 0),
     "old events": lambda tx, g: retention.drop_events(tx, START_MS - 10**9, 500, 0),
     "old tasks": lambda tx, g: retention.drop_tasks(tx, START_MS - 10**9, 100, 0),
     "old orders": lambda tx, g: retention.drop_orders(tx, START_MS - 10**9, 500, 0),
