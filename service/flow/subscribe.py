@@ -197,6 +197,9 @@ async def set_status(parts: Parts, app_id: str, subscription_id: int, status: st
     """paused: keeps what it would have been told, and sends it when it is active again. deleted: gone."""
 
     def act(tx: Tx) -> int:
+        row = _locked(tx, app_id, subscription_id)
+        if status == "paused" and row.status == "disabled":  # its reason would be lost, and what it missed stay skipped
+            raise Conflict(f"the subscription is disabled ({row.reason}); resume it first")
         values: dict[str, Any] = {"status": status, "reason": None, "status_at": tx.now, "failing_since": None}
         changed = deliveries.change_subscription(tx, app_id, subscription_id, values)
         if changed and status == "active":

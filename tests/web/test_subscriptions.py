@@ -7,6 +7,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from service.domain import ids
+from tests.flow.couriers import answers
 from tests.web.conftest import is_a_problem
 from tests.web.test_tasks import walked
 from tests.world import World
@@ -139,6 +140,19 @@ async def test_a_test_names_its_own_delivery_though_another_process_has_drawn_a_
     answer = await world.api("POST", f"/v1/subscriptions/{created['id']}/test")
     shown = (await world.api("GET", f"/v1/deliveries/{answer.json()['delivery']}")).json()
     assert shown["event"] == "test"
+
+
+async def test_a_disabled_subscription_is_not_paused_and_keeps_its_reason(world: World) -> None:
+    path = f"/v1/subscriptions/{(await made(world))['id']}"
+    world.on_notice["hook.test"] = list(answers(410))
+    await world.submit()
+    await world.deliver()
+    reason = (await world.api("GET", path)).json()["reason"]
+    refused = await world.api("POST", f"{path}/pause")
+    is_a_problem(refused, 409, "conflict")
+    assert reason in refused.json()["detail"]
+    shown = (await world.api("GET", path)).json()
+    assert (shown["status"], shown["reason"]) == ("disabled", reason)
 
 
 async def test_a_test_of_a_paused_subscription_is_refused(world: World) -> None:
