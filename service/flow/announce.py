@@ -137,12 +137,12 @@ def _event_row(tx: Tx, h: Happening, event_id: int, xact: int) -> tuple[Any, ...
 
 
 def _delivery_row(tx: Tx, delivery_id: int, event_id: int, sub: Interested, due_at: int, leased: bool) -> tuple[Any, ...]:
-    """In the order of the table's columns: names, state, attempts, spent, fence, hurried, and three instants. What is told to
+    """In the order of the table's columns: names, state, attempts, spent, fence, hurried, three instants, recovered. What is told to
     a paused subscription waits in its lane; what would have been told to a disabled one is kept."""
     names = (delivery_id, sub.app_id, event_id, sub.id)
     if sub.status == "disabled":
-        return *names, "skipped", 0, 0, 0, False, None, tx.now, tx.now
-    return *names, "pending", 0, 0, int(leased), False, due_at, tx.now, None
+        return *names, "skipped", 0, 0, 0, False, None, tx.now, tx.now, False
+    return *names, "pending", 0, 0, int(leased), False, due_at, tx.now, None, False
 
 
 def concerns(sub: Interested, h: Happening) -> bool:

@@ -271,7 +271,7 @@ def recover(tx: Tx, subscription_id: int, after_id: int, last_id: int, most: int
     )
     rows = tx.sql.execute(query).all()
     lost = among(tx.postgres, _delivery.c.id, [row.id for row in rows if row.state in UNDELIVERED])
-    again = update(_delivery).where(lost, _delivery.c.state.in_(UNDELIVERED)).values(**_AGAIN, due_at=tx.now)
+    again = update(_delivery).where(lost, _delivery.c.state.in_(UNDELIVERED)).values(**_AGAIN, due_at=tx.now, recovered=True)
     count = tx.sql.execute(again).rowcount
     return len(rows), count, rows[-1].id if rows else None
 

@@ -17,8 +17,8 @@ from service.store.rows import insert, insert_new
 from service.store.tables import TABLES
 
 _lane, _pace, _sub, _delivery = (TABLES[n] for n in ("lane", "pace", "subscription", "delivery"))
-FRESH = text("delivery.due_at IS NOT NULL AND delivery.attempts = 0")
-AGAIN = text("delivery.due_at IS NOT NULL AND delivery.attempts > 0")
+FRESH = text("delivery.due_at IS NOT NULL AND delivery.attempts = 0 AND NOT delivery.recovered")
+AGAIN = text("delivery.due_at IS NOT NULL AND (delivery.attempts > 0 OR delivery.recovered)")
 """As in the partial indexes, letter by letter: a bound value would not be recognised."""
 
 
@@ -68,8 +68,8 @@ def heads(tx: Tx, lane_ids: Iterable[int]) -> dict[int, int | None]:
 
 
 _SOME = (
-    "SELECT id, subscription_id, attempts, spent, due_at FROM delivery WHERE subscription_id = {lane}"
-    " AND due_at IS NOT NULL AND attempts {which} 0 AND due_at <= {now} ORDER BY due_at LIMIT {most}"
+    "SELECT id, subscription_id, attempts, spent, due_at, {again} AS again FROM delivery WHERE subscription_id = {lane}"
+    " AND due_at IS NOT NULL AND {which} AND due_at <= {now} ORDER BY due_at LIMIT {most}"
 )
 _BOTH = {
     "sqlite": "SELECT * FROM ({fresh}) UNION ALL SELECT * FROM ({again})",
@@ -81,14 +81,18 @@ _BINDS = {
     "postgresql": {"lane": "lane.id", "now": "$3", "most": "lane.most"},
 }
 _WAITING = {
-    engine: both.format(fresh=_SOME.format(which="=", **_BINDS[engine]), again=_SOME.format(which=">", **_BINDS[engine]))
+    engine: both.format(
+        fresh=_SOME.format(again=0, which="attempts = 0 AND NOT recovered", **_BINDS[engine]),
+        again=_SOME.format(again=1, which="(attempts > 0 OR recovered)", **_BINDS[engine]),
+    )
     for engine, both in _BOTH.items()
 }
 """SQLite knows no LATERAL: there it runs once for each lane, which costs little without a network between."""
 
 
 def waiting(tx: Tx, mosts: Mapping[int, int]) -> dict[int, tuple[list[Any], list[Any]]]:
-    """Of each lane so many deliveries that are due now, the oldest first: the fresh ones, and those that failed before."""
+    """Of each lane so many deliveries that are due now, the oldest first: the fresh ones, and those that failed before or
+    are recovered."""
     found: dict[int, tuple[list[Any], list[Any]]] = {lane_id: ([], []) for lane_id in mosts}
     statement = _WAITING[tx.sql.dialect.name]
     if tx.postgres:
@@ -97,7 +101,7 @@ def waiting(tx: Tx, mosts: Mapping[int, int]) -> dict[int, tuple[list[Any], list
         asked = ((lane_id, tx.now, most) for lane_id, most in mosts.items())
         rows = [row for values in asked for row in tx.sql.exec_driver_sql(statement, values)]
     for row in rows:
-        found[row.subscription_id][row.attempts > 0].append(row)
+        found[row.subscription_id][row.again].append(row)
     return found
 
 

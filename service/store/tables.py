@@ -392,15 +392,15 @@ class Delivery(SQLModel, table=True):
             "delivery_fresh",
             "subscription_id",
             "due_at",
-            sqlite_where=text("due_at IS NOT NULL AND attempts = 0"),
-            postgresql_where=text("due_at IS NOT NULL AND attempts = 0"),
+            sqlite_where=text("due_at IS NOT NULL AND attempts = 0 AND NOT recovered"),
+            postgresql_where=text("due_at IS NOT NULL AND attempts = 0 AND NOT recovered"),
         ),
         Index(
             "delivery_again",
             "subscription_id",
             "due_at",
-            sqlite_where=text("due_at IS NOT NULL AND attempts > 0"),
-            postgresql_where=text("due_at IS NOT NULL AND attempts > 0"),
+            sqlite_where=text("due_at IS NOT NULL AND (attempts > 0 OR recovered)"),
+            postgresql_where=text("due_at IS NOT NULL AND (attempts > 0 OR recovered)"),
         ),
         Index(
             "delivery_undelivered",
@@ -428,6 +428,8 @@ class Delivery(SQLModel, table=True):
     """Pending: try then. In the past it waits for its lane's turn; a lease ends in the future."""
     created_at: int = _big()
     ended_at: int | None = _big(null=True)
+    recovered: bool = False
+    """Old news, sent again on request: it waits with what failed before, also if it was never tried."""
 
 
 class Attempt(SQLModel, table=True):

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, text
 
 _OPEN = text(
-    "SELECT EXISTS (SELECT 1 FROM delivery WHERE due_at IS NOT NULL AND attempts = 0)"
+    "SELECT EXISTS (SELECT 1 FROM delivery WHERE due_at IS NOT NULL AND attempts = 0 AND NOT recovered)"
     " OR EXISTS (SELECT 1 FROM delivery WHERE due_at IS NOT NULL AND attempts > 0)"
 )
 """As the partial indexes have it: a look costs the same however much was delivered before."""

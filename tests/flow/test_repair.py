@@ -9,7 +9,7 @@ from sqlalchemy import event
 from service.domain import ids
 from service.domain.instant import rfc3339
 from service.domain.keep import DAY_MS, Keep
-from service.flow import retain, work
+from service.flow import claim, retain, work
 from service.flow.recover import BATCH
 from service.store import retention
 from service.store.database import Tx
@@ -52,6 +52,22 @@ async def test_everything_that_did_not_arrive_is_sent_again_after_a_disabled_sub
     assert job == (await world.api("GET", f"/v1/jobs/{job['id']}")).json()
     assert await counts(world) == {"delivered": 21}
     assert len({said.id for said in world.said}) == 21, "each under the name it always had"
+
+
+async def test_fresh_news_goes_before_what_is_recovered_and_was_never_tried(world: World) -> None:
+    sub = await world.subscribe()
+    world.parts.courier.open = False
+    await world.db.write(lambda tx: tx.sql.exec_driver_sql(f"UPDATE subscription SET status = 'disabled' WHERE id = {sub.id}"))
+    await queued(world, 2 * claim.CLAIM)
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/resume")
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/recover", {"since": rfc3339(world.now - DAY_MS)})
+    await finish(world)
+    world.silence(seconds=1)
+    await queued(world)
+    [news] = await world.rows("SELECT max(id) AS id FROM delivery")
+    claimed = await claim.claim(world.parts, claim.CLAIM)
+    assert len(claimed) == claim.CLAIM, "the rest of the turn is theirs"
+    assert news.id in {due.id for parcel in claimed for due in parcel}
 
 
 async def test_a_recovery_goes_on_where_it_was_after_a_restart_and_sends_nothing_twice(world: World) -> None:

@@ -33,7 +33,14 @@ async def waiting(world: World, subscription_id: int, count: int, **changes: Any
 
     def fill(tx: Tx) -> None:
         row = {"app_id": "default", "subscription_id": subscription_id, "state": "pending", "attempts": 0, "spent": 0}
-        row |= {"fence": 0, "hurried": False, "due_at": tx.now, "created_at": tx.now, "ended_at": None} | changes
+        row |= {
+            "fence": 0,
+            "hurried": False,
+            "due_at": tx.now,
+            "created_at": tx.now,
+            "ended_at": None,
+            "recovered": False,
+        } | changes
         event = {"xact": 0, "app_id": "default", "task_id": None, "sequence": None, "type": "task.queued", "state": None}
         event |= {"previous": None, "source": "own", "at": tx.now, "body": b"{}"}
         ids = [tx.ids.new() for _ in range(count)]

@@ -82,6 +82,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("ended_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("recovered", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         postgresql_with={
             "fillfactor": 80,
@@ -95,8 +96,8 @@ def upgrade() -> None:
         "delivery",
         ["subscription_id", "due_at"],
         unique=False,
-        sqlite_where=sa.text("due_at IS NOT NULL AND attempts > 0"),
-        postgresql_where=sa.text("due_at IS NOT NULL AND attempts > 0"),
+        sqlite_where=sa.text("due_at IS NOT NULL AND (attempts > 0 OR recovered)"),
+        postgresql_where=sa.text("due_at IS NOT NULL AND (attempts > 0 OR recovered)"),
     )
     op.create_index("delivery_by_app", "delivery", ["app_id", "id"], unique=False)
     op.create_index("delivery_by_subscription", "delivery", ["subscription_id", "id"], unique=False)
@@ -105,8 +106,8 @@ def upgrade() -> None:
         "delivery",
         ["subscription_id", "due_at"],
         unique=False,
-        sqlite_where=sa.text("due_at IS NOT NULL AND attempts = 0"),
-        postgresql_where=sa.text("due_at IS NOT NULL AND attempts = 0"),
+        sqlite_where=sa.text("due_at IS NOT NULL AND attempts = 0 AND NOT recovered"),
+        postgresql_where=sa.text("due_at IS NOT NULL AND attempts = 0 AND NOT recovered"),
     )
     op.create_index("delivery_once", "delivery", ["event_id", "subscription_id"], unique=True)
     op.create_index(
