@@ -26,7 +26,8 @@ FAILING_LIMIT_MS = 5 * 86_400_000
 """Failing without one success for this long, a subscription is disabled."""
 
 FAILING_SPAN_MS = 12 * 3_600_000
-"""The failures have to lie at least this far apart: one bad evening and five quiet days are no evidence."""
+"""Those before the failure that is judged have to lie at least this far apart: one bad evening, five quiet days and one more
+failure are no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def failing_since(since: int | None, outcome: Outcome, now: int) -> int | None:
 
 
 def worn_out(failing_since: int, last_failed_at: int, now: int) -> bool:
-    """It has failed for so long that it is disabled, with an operational event; what happens meanwhile is kept as skipped."""
+    """Asked at a failure; `last_failed_at` is the one before it. It has failed for so long that it is disabled, with an operational event; what happens meanwhile is kept as skipped."""
     return now - failing_since >= FAILING_LIMIT_MS and last_failed_at - failing_since >= FAILING_SPAN_MS
 
 

@@ -58,9 +58,12 @@ class Lane:
     last: tuple[Due, str] | None = None
     """The delivery given up last, and why."""
     pace_at: int = 0
+    failed_at: int = field(init=False)
+    """When it failed last; attempts that end together fail at one moment."""
 
     def __post_init__(self) -> None:
         self.before = self.health
+        self.failed_at = self.row.failed_at
 
     def schedule(self) -> Sequence[float]:
         return SCHEDULE if self.row.schedule is None else (0, *orjson.loads(self.row.schedule))
@@ -90,6 +93,8 @@ def settle_all(tx: Tx, parts: Parts, batches: Sequence[Sequence[Settlement]]) ->
         told = isinstance(s.outcome, Told)
         lane.health = felt(lane.health, s.outcome, tx.now, parts.random())
         lane.pace_at = max(lane.pace_at, s.at + PACE_MS)
+        if not told:
+            lane.failed_at = tx.now
         for due in counted:
             attempts.append(_attempt_row(s, due))
             if told:
@@ -117,7 +122,7 @@ def _decide(parts: Parts, lane: Lane, s: Settlement, due: Due, now: int) -> Deci
     match decision:
         case Disable(reason):
             lane.disabled = reason
-        case Dead() | Retry() if since is not None and worn_out(since, now, now):
+        case Dead() | Retry() if since is not None and worn_out(since, lane.row.failed_at, now):
             lane.disabled = "it has failed for five days"
     if isinstance(decision, Dead) and due.type not in OPERATIONAL_EVENTS:
         lane.abandoned += 1
@@ -160,10 +165,11 @@ def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
         if (was.failing_since is None) is not (now.failing_since is None):
             (working if now.failing_since is None else failing).append(lane.row.id)
         if lane.disabled is not None:
-            feel.append({"_id": lane.row.id, "_due_at": tx.now, "_failures": 0, "_held_until": 0})
+            feel.append({"_id": lane.row.id, "_due_at": tx.now, "_failures": 0, "_held_until": 0, "_failed_at": lane.failed_at})
         elif (was.failures, was.held_until) != (now.failures, now.held_until):
             due_at = None if lane.row.status == "paused" else max(tx.now, now.held_until)
-            feel.append({"_id": lane.row.id, "_due_at": due_at, "_failures": now.failures, "_held_until": now.held_until})
+            health = {"_failures": now.failures, "_held_until": now.held_until, "_failed_at": lane.failed_at}
+            feel.append({"_id": lane.row.id, "_due_at": due_at, **health})
         if lane.row.pace_id is not None and lane.pace_at:
             paced[lane.row.pace_id] = max(lane.pace_at, now.held_until)
     if working:

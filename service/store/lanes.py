@@ -23,7 +23,16 @@ AGAIN = text("delivery.due_at IS NOT NULL AND (delivery.attempts > 0 OR delivery
 
 
 def add(tx: Tx, subscription_ids: Iterable[int]) -> None:
-    empty = {"due_at": None, "idle_ms": 0, "failures": 0, "held_until": 0, "spent_until": 0, "abandoned": 0, "abandoned_at": 0}
+    empty = {
+        "due_at": None,
+        "idle_ms": 0,
+        "failures": 0,
+        "held_until": 0,
+        "failed_at": 0,
+        "spent_until": 0,
+        "abandoned": 0,
+        "abandoned_at": 0,
+    }
     insert(tx, "lane", [{"id": i, **empty} for i in subscription_ids])
 
 
@@ -165,7 +174,7 @@ _LATELY = Statement(
     lambda pg: (
         select(
             *(_sub.c[n] for n in ("id", "app_id", "task_id", "status", "schedule", "failing_since", "pace_id")),
-            *(_lane.c[n] for n in ("failures", "held_until", "abandoned", "abandoned_at")),
+            *(_lane.c[n] for n in ("failures", "held_until", "failed_at", "abandoned", "abandoned_at")),
         )
         .select_from(_sub.join(_lane, _lane.c.id == _sub.c.id))
         .where(compiled.among(pg, _sub.c.id, "ids"))
@@ -182,7 +191,8 @@ _FEEL = Statement(
         update(_lane)
         .where(_lane.c.id == bindparam("_id"))
         .values(
-            {name: bindparam(f"_{name}") for name in ("due_at", "failures", "held_until")} | {"idle_ms": bindparam("_none", 0)}
+            {name: bindparam(f"_{name}") for name in ("due_at", "failures", "held_until", "failed_at")}
+            | {"idle_ms": bindparam("_none", 0)}
         )
     )
 )

@@ -366,6 +366,8 @@ class Lane(SQLModel, table=True):
     """In a row."""
     held_until: int = _big()
     """The subscriber asked for a pause, or its breaker is open."""
+    failed_at: int = _big()
+    """When an attempt failed last."""
     spent_until: int = _big()
     """Its rate is used up until then, one second's worth ahead at most."""
     abandoned: int

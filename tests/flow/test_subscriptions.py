@@ -272,6 +272,23 @@ async def test_five_days_of_failures_disable_a_subscription_and_say_so(world: Wo
     assert world.heard("ops.test") == ["subscription.disabled"]
 
 
+async def test_a_bad_evening_five_quiet_days_and_one_more_failure_disable_nothing(world: World) -> None:
+    sub = await world.subscribe(schedule=[])
+    for hours in (1, 6 * 24, 0):
+        world.on_notice["hook.test"] = list(answers(500))
+        await queued(world)
+        await world.deliver()
+        world.silence(hours=hours)
+    assert len(world.said) == 3
+    shown = (await world.api("GET", f"/v1/subscriptions/{sub.name}")).json()
+    assert shown["status"] == "active"
+    world.on_notice["hook.test"] = list(answers(500))
+    await queued(world)
+    await world.deliver()
+    shown = (await world.api("GET", f"/v1/subscriptions/{sub.name}")).json()
+    assert (shown["status"], shown["reason"]) == ("disabled", "it has failed for five days")
+
+
 async def test_one_success_in_between_keeps_it(world: World) -> None:
     steady(world)
     sub = await world.subscribe()

@@ -200,6 +200,7 @@ def upgrade() -> None:
         sa.Column("idle_ms", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("held_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("failed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("spent_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("abandoned", sa.Integer(), nullable=False),
         sa.Column("abandoned_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
