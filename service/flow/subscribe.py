@@ -151,7 +151,7 @@ def _changed(parts: Parts, row: Any, changes: Mapping[str, Any]) -> dict[str, An
     was = sealed.target
     options = changes.get("options", was.options) or {}
     headers = changes.get("headers", was.headers) or {}
-    url = changes.get("target") or was.url
+    url = was.url if changes.get("target") is None else changes["target"]
     faults = _faults(channel, url, options, headers, changes.get("events") or ())
     if options.get("signature", "v1") != was.options.get("signature", "v1"):
         faults.append(Fault("options.signature", "stays what it was: the subscriber holds the key. Make a new subscription"))
