@@ -22,6 +22,9 @@ from service.store.database import Tx
 SKIPPED_AT_ONCE = 500
 """Deliveries of a removed subscription set aside with it; the rest when its lane has its turn."""
 
+KEYS_LIMIT = 1_000
+"""Subscriptions of one app with a public key: its key set names all of them, and every verifier reads it whole."""
+
 
 def subscription_row(
     parts: Parts,
@@ -96,6 +99,8 @@ async def create(
             concurrency=concurrency,
             schedule=schedule,
         )
+        if row["publics"] is not None and len(deliveries.publics(tx.sql, app_id)) >= KEYS_LIMIT:
+            raise Conflict(f"the app has {KEYS_LIMIT:,} subscriptions with a public key, as many as its key set holds")
         deliveries.add_subscriptions(tx, [row])
         made: int = row["id"]
         return made

@@ -94,10 +94,11 @@ def lock_subscription(tx: Tx, app_id: str, subscription_id: int) -> Row[Any] | N
     return tx.sql.execute(query.with_for_update() if tx.postgres else query).first()
 
 
-def publics(sql: Connection, app_id: str, most: int) -> list[str]:
-    """JSON lists of the public keys of an app's subscriptions, the newest first."""
+def publics(sql: Connection, app_id: str) -> list[str]:
+    """JSON lists of the public keys of an app's subscriptions, the newest first. All of them: their number is bounded when
+    they are made."""
     query = select(_sub.c.publics).where(_sub.c.app_id == app_id, text("subscription.publics IS NOT NULL"))
-    query = query.where(_sub.c.status != "deleted").order_by(_sub.c.id.desc()).limit(most)
+    query = query.where(_sub.c.status != "deleted").order_by(_sub.c.id.desc())
     return list(sql.execute(query).scalars())
 
 

@@ -23,8 +23,6 @@ from service.web.endpoints import Call, Endpoint
 from service.web.shapes import Anything, ListOut, NoQuery, Nothing, Page, RecoverIn, TaskOut
 from service.web.tasks import instant
 
-KEYS_SHOWN = 200
-"""Subscriptions with keys of their own that one app publishes; a key set is read whole by every verifier."""
 KEYS_CACHED = "public, max-age=300"
 """Seconds; a rotated key signs beside the old one for a day, so nobody is caught between."""
 
@@ -104,7 +102,7 @@ def well_known(parts: Parts) -> list[Route]:
 
     async def keys(request: Request) -> Response:
         app_id = request.path_params.get("app", DEFAULT_APP)
-        known = await parts.db.read(lambda sql: deliveries.publics(sql, app_id, KEYS_SHOWN))
+        known = await parts.db.read(lambda sql: deliveries.publics(sql, app_id))
         now = parts.clock()
         live = [key for text in known for key, until in orjson.loads(text) if until is None or now < until]
         return answers.json(jwks(live), headers={"Cache-Control": KEYS_CACHED})

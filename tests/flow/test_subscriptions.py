@@ -11,13 +11,16 @@ import standardwebhooks
 import svix.webhooks
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import text
 
 from service.domain.instant import rfc3339
 from service.egress import Guard, Transport
 from service.flow import claim, settle
+from service.flow.subscribe import KEYS_LIMIT
 from service.flow.targets import RETIRING_LIMIT
 from service.signing import Seal
-from service.store import apps
+from service.store import apps, deliveries
+from service.store.database import Tx
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
 from tests.world import ADMIN, ENCRYPTION, HOOK, Said, World
 
@@ -174,6 +177,24 @@ async def test_asymmetric_signatures_are_verified_with_published_keys_over_a_rot
     assert not verified(world.said[1], old)
     refused = await world.api("PATCH", f"/v1/subscriptions/{made['id']}", {"options": {"signature": "v1"}})
     assert refused.json()["errors"][0]["field"] == "options.signature"
+
+
+async def test_every_key_that_signs_is_published_and_one_too_many_is_refused(world: World) -> None:
+    asymmetric = {"target": HOOK, "options": {"signature": "v1a"}}
+    made = (await world.api("POST", "/v1/subscriptions", asymmetric)).json()
+
+    def fill(tx: Tx) -> None:
+        row = dict(tx.sql.execute(text("SELECT * FROM subscription")).mappings().one())
+        deliveries.add_subscriptions(tx, [row | {"id": tx.ids.new()} for _ in range(KEYS_LIMIT - 1)])
+
+    await world.db.write(fill)
+    published = (await world.http.get("/.well-known/jwks.json")).json()["keys"]
+    assert len(published) == KEYS_LIMIT
+    refused = await world.api("POST", "/v1/subscriptions", asymmetric)
+    assert (refused.status_code, "key set" in refused.text) == (409, True)
+    assert (await world.api("POST", "/v1/subscriptions", {"target": HOOK})).status_code == 201
+    await world.api("DELETE", f"/v1/subscriptions/{made['id']}")
+    assert (await world.api("POST", "/v1/subscriptions", asymmetric)).status_code == 201
 
 
 async def test_a_changed_target_and_rate_are_used_at_once_and_secrets_stay(world: World) -> None:
