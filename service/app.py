@@ -84,11 +84,12 @@ def accounts(settings: Settings) -> Accounts:
 
 def make_parts(settings: Settings, db: Database) -> Parts:
     catalog = Catalog.default()
+    guard = EgressGuard(settings.egress_allow, http=not settings.production)
     return Parts(
         db=db,
         clock=db.clock,
         random=random.random,
-        transport=Transport(EgressGuard(settings.egress_allow, http=not settings.production), forbidden=inside_transaction),
+        transport=Transport(guard, forbidden=inside_transaction),
         tokens=CallbackTokens(settings.signing_keys, db.clock),
         seal=Seal(settings.encryption_keys),
         accounts=accounts(settings),
@@ -96,6 +97,7 @@ def make_parts(settings: Settings, db: Database) -> Parts:
         channels=CHANNELS,
         public_url=settings.public_url,
         keep=settings.keep,
+        guard=guard,
     )
 
 

@@ -13,6 +13,7 @@ from service.domain.catalog import Catalog
 from service.domain.due import Due
 from service.domain.keep import Keep
 from service.domain.task import Submission, Task
+from service.egress import Guard
 from service.metrics import Metrics
 from service.signing import CallbackTokens, Seal
 from service.store.database import Database
@@ -54,6 +55,8 @@ class Parts:
     """Only its bell is used: somebody set a task to be asked at once."""
     janitor: Tray[None] = field(default_factory=lambda: Tray[None](1))
     """Only its bell is used: somebody asked for long work."""
+    guard: Guard | None = field(default=None, repr=False)
+    """The transport's own, where there is one: an address that it would never go to is refused when it is saved."""
     keep: Keep = field(default_factory=Keep)
     happened: Bell = field(default_factory=Bell, repr=False)
     """Rung after a commit that wrote events: the live feed looks at once."""

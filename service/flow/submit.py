@@ -24,6 +24,7 @@ from service.domain.route import Key
 from service.domain.task import Submission, Task
 from service.flow import place
 from service.flow.subscribe import subscription_row
+from service.flow.targets import literal_faults
 from service.parts import Parts, Placement
 from service.store import apps, deliveries, tasks, waiting
 from service.store.database import Tx
@@ -71,7 +72,7 @@ def check(parts: Parts, order: Order) -> Checked:
     if checked.faults:
         raise BadOrder("the order cannot be carried out as it stands", checked.faults)
     if order.callback_url is not None:
-        faults = parts.channels["webhook"].check(order.callback_url, {})
+        faults = parts.channels["webhook"].check(order.callback_url, {}) or literal_faults(parts, order.callback_url)
         if faults:
             raise BadOrder("the order's callback_url cannot be used", [Fault("callback_url", f.message) for f in faults])
     desks, faults = parts.accounts.able(order)

@@ -14,7 +14,7 @@ from service.domain.errors import BadOrder, Conflict, Fault, NotFound
 from service.domain.instant import rfc3339
 from service.domain.matching import EVERY_TASK_EVENT, TEST_EVENT, possible
 from service.flow.announce import Happening, announce_to_one
-from service.flow.targets import Sealed, columns, new_key, rotated, shown_key, unseal
+from service.flow.targets import Sealed, columns, literal_faults, new_key, rotated, shown_key, unseal
 from service.parts import Parts
 from service.store import deliveries, lanes
 from service.store.database import Tx
@@ -78,7 +78,7 @@ async def create(
 ) -> tuple[Any, str | None]:
     """The row, and the secret that is shown this once (webhooks with a shared secret only)."""
     speaks = parts.channels[channel]
-    faults = _faults(speaks, url, options or {}, headers or {}, events)
+    faults = _faults(speaks, url, options or {}, headers or {}, events) or literal_faults(parts, url)
     if faults:
         raise BadOrder("the subscription cannot be saved as it stands", faults)
     target = Target(url, (new_key(options or {}),) if speaks.signs else (), headers or {}, options or {})
@@ -158,6 +158,8 @@ def _changed(parts: Parts, row: Any, changes: Mapping[str, Any]) -> dict[str, An
     headers = changes.get("headers", was.headers) or {}
     url = was.url if changes.get("target") is None else changes["target"]
     faults = _faults(channel, url, options, headers, changes.get("events") or ())
+    if "target" in changes and not faults:
+        faults = literal_faults(parts, url)
     if options.get("signature", "v1") != was.options.get("signature", "v1"):
         faults.append(Fault("options.signature", "stays what it was: the subscriber holds the key. Make a new subscription"))
     if faults:

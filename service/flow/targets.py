@@ -7,9 +7,11 @@ from typing import Any
 
 import orjson
 
+from service.channels.address import parsed
 from service.channels.base import Target
-from service.domain.errors import Conflict
+from service.domain.errors import Conflict, Fault
 from service.domain.instant import rfc3339
+from service.egress.guard import PLAIN_PORT, TLS_PORT, literal
 from service.parts import Parts
 from service.signing import new_keypair, new_secret, public_of
 
@@ -18,6 +20,7 @@ ROTATION_MS = 24 * 3_600_000
 RETIRING_LIMIT = 5
 """Keys on their way out at once: each of them costs every notice a signature."""
 ASYMMETRIC = "whsk_"
+PORTS = {"http": PLAIN_PORT, "https": TLS_PORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,17 @@ class Sealed:
     def keys(self, now: int) -> tuple[str, ...]:
         """All that sign now, the newest first."""
         return (*self.target.secrets, *(key for key, until in self.retiring if now < until))
+
+
+def literal_faults(parts: Parts, url: str) -> list[Fault]:
+    """Of a target in which its channel found no fault, before it is saved. Names are looked up at every connection and not here;
+    an address that is written out leads where it leads, and one that is never gone to is said so at once."""
+    to = parsed(url)
+    address = literal(to.host)
+    if parts.guard is None or address is None:
+        return []
+    reason = parts.guard.refusal(to.scheme, to.port or PORTS[to.scheme], [address])
+    return [] if reason is None else [Fault("target", f"{reason}; the operator can allow networks in CALLSHEET_EGRESS_ALLOW")]
 
 
 def new_key(options: Any) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from base64 import b64decode, urlsafe_b64decode
+from ipaddress import ip_network
 
 import httpx
 import openai
@@ -22,7 +23,7 @@ from service.signing import Seal
 from service.store import apps, deliveries
 from service.store.database import Tx
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
-from tests.world import ADMIN, ENCRYPTION, HOOK, Said, World
+from tests.world import ADMIN, ENCRYPTION, HOOK, PRO, Said, World
 
 pytestmark = pytest.mark.anyio
 
@@ -352,6 +353,23 @@ async def test_an_abandoned_notice_about_an_abandoned_notice_is_not_told(world: 
     await queued(world)
     await pass_time(world, 10)
     assert len(world.said) == 2, "the notice, and that it was given up; no word about that one"
+
+
+@pytest.mark.parametrize("url", ["https://10.0.0.5/", "https://[fe80::1]/", "https://2130706433/", "https://169.254.169.254/"])
+async def test_an_address_that_is_never_gone_to_is_refused_when_it_is_saved(world: World, url: str) -> None:
+    object.__setattr__(world.parts, "guard", Guard())
+    made = (await world.api("POST", "/v1/subscriptions", {"target": HOOK})).json()
+    order = {"model": PRO, "prompt": "a cat", "callback_url": url}
+    for method, path, body, wrong in (
+        ("POST", "/v1/subscriptions", {"target": url}, "target"),
+        ("PATCH", f"/v1/subscriptions/{made['id']}", {"target": url}, "target"),
+        ("POST", "/v1/tasks", order, "callback_url"),
+    ):
+        refused = await world.api(method, path, body)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, wrong)
+    object.__setattr__(world.parts, "guard", Guard([ip_network("10.0.0.0/8")]))
+    allowed = await world.api("POST", "/v1/subscriptions", {"target": url})
+    assert allowed.status_code == (201 if "10.0" in url else 422)
 
 
 async def test_blocked_addresses_are_refused_by_the_guard_and_shown_by_their_own_word(world: World) -> None:
