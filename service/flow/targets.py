@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -111,5 +112,8 @@ def _publics(sealed: Sealed) -> str | None:
 
 
 def pace_id(url: str) -> int:
-    """The address itself is a secret; a digest of one with a hundred random bits in it is none."""
-    return int.from_bytes(hashlib.blake2b(url.encode(), digest_size=8).digest(), "big") >> 1
+    """The address itself is a secret; a digest of one with a hundred random bits in it is none. However the host is written and
+    whatever is asked of it, a chat service counts it as one."""
+    to = urlsplit(url)
+    one = f"{to.scheme}://{to.netloc.lower()}{to.path}"
+    return int.from_bytes(hashlib.blake2b(one.encode(), digest_size=8).digest(), "big") >> 1

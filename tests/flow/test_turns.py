@@ -252,6 +252,13 @@ async def test_five_hundred_events_in_a_burst_are_at_most_one_message_a_second_a
     assert {row.state for row in await world.deliveries()} == {"delivered"}
 
 
+async def test_one_chat_address_written_in_other_ways_keeps_one_pace(world: World) -> None:
+    for url in (SLACK, SLACK.replace("hooks", "HOOKS"), f"{SLACK}?a"):
+        await world.subscribe(url, channel="slack")
+    await world.subscribe(f"{SLACK}X", channel="slack")
+    assert len(await world.rows("SELECT id FROM pace")) == 2
+
+
 async def test_two_subscriptions_of_one_chat_address_share_its_pace(world: World) -> None:
     for event_name in ("task.queued", "task.running"):
         await world.subscribe(SLACK, "slack", events=[event_name])
