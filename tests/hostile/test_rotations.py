@@ -121,7 +121,8 @@ async def test_a_reencryption_walks_everything_in_parts_and_goes_on_after_a_rest
     first = (await world.subscribe()).id
 
     def many(tx: Any) -> None:
-        one = dict(deliveries.subscription(tx.sql, "default", first)._mapping)
+        row = deliveries.subscription(tx.sql, "default", first)
+        one = dict(zip(row._fields, row, strict=True))
         deliveries.add_subscriptions(tx, [one | {"id": tx.ids.new()} for _ in range(2 * BATCH)])
 
     await world.db.write(many)
