@@ -213,17 +213,17 @@ def plans(tx: Tx, ground: Ground, act: Callable[[Tx, Ground], Any]) -> str:
         said.append((statement, parameters[0] if many else parameters))
 
     class Driver:
-        """What goes straight to SQLite's driver."""
+        """What goes straight to SQLite's driver; of ours, since a service of another test may be about to end."""
 
         def __init__(self, sql: Connection) -> None:
-            self._driver = driver(sql)
+            self._driver, self._said = driver(sql), said if sql is tx.sql else []
 
         def execute(self, statement: str, parameters: Any) -> Any:
-            said.append((statement, parameters))
+            self._said.append((statement, parameters))
             return self._driver.execute(statement, parameters)
 
         def executemany(self, statement: str, rows: Any) -> Any:
-            said.append((statement, rows[0]))
+            self._said.append((statement, rows[0]))
             return self._driver.executemany(statement, rows)
 
     driver = compiled._driver
