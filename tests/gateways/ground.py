@@ -197,7 +197,7 @@ async def open_ground(
         yield Ground(await stack.enter_async_context(client), outside, service.parts)
 
 
-_MANY = httpx.Limits(max_connections=200)
+_MANY = httpx.Limits(max_connections=200, max_keepalive_connections=0)  # a kept one may be closed just as it is used
 
 
 def _environment(home: Path, door: socket.socket, database_url: str) -> dict[str, str]:
