@@ -4,7 +4,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -174,6 +174,10 @@ class App:
         """Somebody was, before he got here."""
         if self._parts is not None:
             self._parts.metrics.turned_away()
+
+    def knock(self, provider: str, token: str, body: bytes, answer: Callable[[int], None]) -> bool:
+        """See the callback door."""
+        return isinstance(self._site, Front) and self._site.callbacks.knock(provider, token, body, answer)
 
     async def hang_up(self) -> None:
         """Streams and waiting callers have no end of their own: they are ended before a server waits for its connections."""

@@ -2,13 +2,19 @@
 comes than the service can store, whoever posts is turned away here, which costs a quarter of turning him away in the
 application. That matters: at three times what a machine can do, refusals alone could take all of it.
 
+A callback that is here whole is answered here, too: it needs no application's cycle, which costs as much as storing it does.
+Whatever is unusual about one (in pieces, pipelined, large, unread answers) takes the way of all other requests.
+
 uvicorn bounds neither with httptools; a body has its limits where it is read.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.web.callbacks import ANSWERS, HEADERS, PATH
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of one request's head: what servers commonly take, and far above what any of our callers sends."""
@@ -32,19 +38,54 @@ _HEAD = (
 TURNED_AWAY, SENT_AWAY = _HEAD + b"\r\n" + _BUSY, _HEAD + b"connection: close\r\n\r\n" + _BUSY
 
 
-class Crowded(Protocol):
-    """What the application behind this tells of itself."""
+class Behind(Protocol):
+    """The application, as the front knows it."""
 
     @property
     def crowded(self) -> bool: ...
 
     def turned_away(self) -> None: ...
 
+    def knock(self, provider: str, token: str, body: bytes, answer: Callable[[int], None]) -> bool:
+        """A callback. False: it has to come as any request does."""
+        ...
+
+
+CALLBACKS = PATH.encode()
+_TOLD = {
+    status: STATUS_LINE[status]
+    + b"".join(b"%b: %b\r\n" % header for header in HEADERS[status])
+    + b"content-length: %d\r\n" % len(body)
+    for status, body in ANSWERS.items()
+}
+
+
+class _Knock:
+    """A callback under way, in the place of an application's cycle: requests that follow it wait for its end."""
+
+    __slots__ = ("body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete")
+
+    def __init__(self, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.response_complete = self.disconnected = self.more_body = False
+        self.body = bytearray()
+        self.message_event = _NOBODY
+
+
+class _Nobody:
+    def set(self) -> None:
+        """Nobody waits for more of it."""
+
+
+_NOBODY = _Nobody()
+
 
 class Bounded(HttpToolsProtocol):
     _too_many = False
     _dropping = False
     """The rest of a request that was turned away."""
+    _held: list[bytes] | None = None
+    """The body so far of what may be a callback."""
     _head_bytes = 0
     _in_head = True
     _late: asyncio.TimerHandle | None = None
@@ -65,39 +106,84 @@ class Bounded(HttpToolsProtocol):
         if self._in_head and self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
             self.transport.write(TOO_LARGE)
             self.transport.close()
+        if self._held is not None and not self.transport.is_closing():
+            self._hand_on(self._held)  # the rest of it comes later
 
     def on_message_begin(self) -> None:
-        self._head_bytes, self._in_head, self._dropping = 0, True, False
+        self._head_bytes, self._in_head, self._dropping, self._held = 0, True, False, None
+        self._unset_keepalive_if_required()  # a callback may have been answered in the same read
         self._wait_for_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._head_done()
         idle = self.cycle is None or self.cycle.response_complete
-        if self._too_many or (idle and cast(Crowded, self.config.app).crowded and self._is_small_post()):
-            self._turn_away(self._too_many or not self.parser.should_keep_alive())
+        callback = idle and not self.flow.write_paused and self.url.startswith(CALLBACKS)
+        crowded = idle and cast(Behind, self.app).crowded
+        if self._too_many or ((callback or crowded) and self._is_small_post()):
+            if self._too_many or crowded:
+                self._turn_away(self._too_many or not self.parser.should_keep_alive())
+            else:
+                self._held = []
         else:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self._dropping:
+        if self._held is not None:
+            self._held.append(body)
+        elif not self._dropping:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self._dropping:
+        if self._held is not None:
+            self._knock(self._held)
+        elif not self._dropping:
             super().on_message_complete()
+        else:
+            self._head_done()
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _knock(self, pieces: list[bytes]) -> None:
+        knock = _Knock(self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
+        before, self.cycle = self.cycle, cast(Any, knock)
+        provider, _, token = self.url[len(CALLBACKS) :].decode("latin-1").partition("/")
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if cast(Behind, self.app).knock(provider, token, body, lambda status: self._tell(knock, status)):
+            self._held = None
+        else:
+            self.cycle = before
+            self._hand_on(pieces)
+            super().on_message_complete()
+
+    def _tell(self, knock: _Knock, status: int) -> None:
+        knock.response_complete = True
+        if knock.disconnected or self.transport.is_closing():
             return
-        self._head_done()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        head = [_TOLD[status]]
+        for header in self.server_state.default_headers:
+            head.append(b"%b: %b\r\n" % header)
+        if not knock.keep_alive:
+            head.append(b"connection: close\r\n")
+        self.transport.write(b"%b\r\n%b" % (b"".join(head), ANSWERS[status]))
+        if not knock.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _hand_on(self, pieces: list[bytes]) -> None:
+        """To the application, like any other request."""
+        self._held = None
+        super().on_headers_complete()
+        for piece in pieces:
+            super().on_body(piece)
 
     def _is_small_post(self) -> bool:
-        if self.parser.get_method() != b"POST" or self.expect_100_continue:
+        if self.parser.get_method() != b"POST" or self.expect_100_continue or self.parser.should_upgrade():
             return False
         length = next((value for name, value in self.headers if name == b"content-length"), b"")
         return length.isdigit() and int(length[:10]) <= SMALL
 
     def _turn_away(self, close: bool) -> None:
-        cast(Crowded, self.config.app).turned_away()
+        cast(Behind, self.app).turned_away()
         self._dropping = True
         self.transport.write(SENT_AWAY if close else TURNED_AWAY)
         if close:

@@ -5,6 +5,7 @@ and receipts, states, transitions and deliveries are written together. Only then
 """
 
 import logging
+from asyncio import Future
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -57,10 +58,21 @@ class Recorded(NamedTuple):
 
 
 async def record(parts: Parts, arrival: Arrival, within_s: float | None = None) -> Recorded:
-    recorded: Recorded = await parts.db.group(record_all, parts, arrival, within_s)
+    recorded = await recording(parts, arrival, within_s)
+    noticed(parts, arrival, recorded)
+    return recorded
+
+
+def recording(parts: Parts, arrival: Arrival, within_s: float | None = None) -> Future[Recorded]:
+    """Recorded when it is durable. Whoever awaits it calls `noticed` then."""
+    return parts.db.group(record_all, parts, arrival, within_s)
+
+
+def noticed(parts: Parts, arrival: Arrival, recorded: Recorded) -> bool:
+    """Counts what was recorded, and wakes whoever waits for it. False: there was nobody to record it of."""
     task = recorded.task
     if task is None:
-        return recorded
+        return False
     parts.metrics.recorded(arrival.source, recorded.verdict, task.provider or "")
     _count(parts, arrival, recorded)
     if recorded.moved or arrival.source is Source.SUBMIT:
@@ -85,7 +97,7 @@ async def record(parts: Parts, arrival: Arrival, within_s: float | None = None) 
         parts.stale.bell.ring()
     if task.place_at is not None:
         parts.submitter.bell.ring()
-    return recorded
+    return True
 
 
 def _count(parts: Parts, arrival: Arrival, recorded: Recorded) -> None:

@@ -1,5 +1,6 @@
 """The door to either engine: `group` (many callers, one commit), `write`, `read`; nothing else opens a transaction."""
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Database(Protocol):
         """More comes than can be stored: newcomers had better come again."""
         ...
 
-    async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
+    def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Future[Any]:
         """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable. `Unavailable`
         when that was not within so many seconds: it may be stored all the same."""
         ...
@@ -106,5 +107,5 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-Commit = Callable[[Callable[[Tx], Any]], Awaitable[Any]]
-"""Runs an act in one transaction of an engine and returns its answer after the commit."""
+Commit = Callable[[Callable[[Tx], Any], bool], Awaitable[Any]]
+"""Runs an act in one transaction of an engine and returns its answer after the commit. True: the act is a short one."""

@@ -33,6 +33,7 @@ class Op:
     done: asyncio.Future[Any]
     since: float
     """Of the loop's clock."""
+    short: bool
 
 
 class Group:
@@ -60,21 +61,22 @@ class Group:
         oldest_s = asyncio.get_running_loop().time() - self._queue[0].since
         return crowd.crowded(len(self._queue), self._batch_limit, len(self._commits), self._batch_s, oldest_s)
 
-    async def do(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
-        """With `within_s`, `Unavailable` when there is no answer by then; whether it is stored is not known."""
+    def do(self, verb: Verb, context: Any, item: Any, within_s: float | None = None, short: bool = True) -> asyncio.Future[Any]:
+        """With `within_s`, `Unavailable` when there is no answer by then; whether it is stored is not known. `short`: it takes
+        microseconds for each item, and no longer however much is stored."""
         if self._closing:
             raise Unavailable("the service is stopping")
         if len(self._queue) >= self._queue_limit:
             raise Unavailable("too much at once")
         loop = asyncio.get_running_loop()
-        op = Op(verb, context, item, loop.create_future(), loop.time())
+        op = Op(verb, context, item, loop.create_future(), loop.time(), short)
         self._queue.append(op)
         for least, wake in self._wakes:
             if len(self._queue) >= least:
                 wake.set()
         if within_s is not None:
             self._hurry(op.done, within_s)
-        return await op.done
+        return op.done
 
     def _hurry(self, done: asyncio.Future[Any], within_s: float) -> None:
         """One timer for all: whoever asks for a bound asks for the same, so they run out in order of arrival."""
@@ -128,7 +130,7 @@ class Group:
 
     async def _settle(self, commit: Commit, batch: list[Op], again: bool = False) -> None:
         try:
-            answers = await commit(lambda tx: run_batch(tx, batch))
+            answers = await commit(lambda tx: run_batch(tx, batch), all(op.short for op in batch))
         except asyncio.CancelledError:
             for op in batch:
                 op.done.cancel()

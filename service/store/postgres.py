@@ -95,8 +95,8 @@ class Postgres:
     def crowded(self) -> bool:
         return self._group.crowded
 
-    async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
-        return await self._group.do(verb, context, item, within_s)
+    def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> asyncio.Future[Any]:
+        return self._group.do(verb, context, item, within_s)
 
     async def write(self, act: Callable[[Tx], Answer]) -> Answer:
         try:
@@ -117,7 +117,7 @@ class Postgres:
         except Exception as error:
             raise translated(error) from error
 
-    async def _commit(self, act: Callable[[Tx], Answer]) -> Answer:
+    async def _commit(self, act: Callable[[Tx], Answer], _short: bool = False) -> Answer:
         for attempt in range(RETRIES + 1):
             try:
                 async with self.engine.begin() as connection:

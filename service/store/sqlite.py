@@ -8,12 +8,15 @@ refuses a second process, and there is no mmap.
 import asyncio
 import fcntl
 import os
+import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Transaction, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from service.domain.errors import ConfigError, Fault
@@ -25,6 +28,12 @@ READERS = 4
 """Reading connections: reads are short, and the GIL allows no more at once."""
 BUSY_MS = 5_000
 """Only a backup tool can hold a lock against us; longer than this is an error."""
+PAUSE_S = 0.01
+"""Between two looks whether it is gone."""
+WAITED_S = 0.05
+"""Of one batch's statements, for pages that were not in memory."""
+ELSEWHERE_S = 10.0
+"""So long after that, statements run in the thread: the loop has others to serve."""
 CHECKPOINT_PAGES = 2_000
 """About 8 MB of WAL between checkpoints."""
 JOURNAL_LIMIT = 64 * 1024 * 1024
@@ -56,6 +65,7 @@ class SQLite:
         self._writer: Executor = Inline() if inline else ThreadPoolExecutor(1, "sqlite-writer")
         self._readers: Executor = Inline() if inline else ThreadPoolExecutor(READERS, "sqlite-reader")
         self._sql: Connection | None = None
+        self._elsewhere_until = 0.0
         self._group = Group([self._commit])
 
     def hold(self) -> None:
@@ -88,12 +98,12 @@ class SQLite:
     def crowded(self) -> bool:
         return self._group.crowded
 
-    async def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Any:
-        return await self._group.do(verb, context, item, within_s)
+    def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> asyncio.Future[Any]:
+        return self._group.do(verb, context, item, within_s)
 
     async def write(self, act: Callable[[Tx], Answer]) -> Answer:
         """On one connection a transaction of its own gains nothing: it shares the next commit, and fails alone."""
-        answer: Answer = await self._group.do(_single, act, None)
+        answer: Answer = await self._group.do(_single, act, None, short=False)
         return answer
 
     async def read(self, look: Callable[[Connection], Answer]) -> Answer:
@@ -102,13 +112,44 @@ class SQLite:
         except Exception as error:
             raise translated(error) from error
 
-    async def _commit(self, act: Callable[[Tx], Any]) -> Any:
-        return await self._on(self._writer, self._transact, act)
+    async def _commit(self, act: Callable[[Tx], Any], short: bool) -> Any:
+        """Short ones run on the loop and leave the thread what waits for the disk, the commit: two threads that take the
+        interpreter from each other at every statement need half as much again for both."""
+        if not short or self._inline or time.monotonic() < self._elsewhere_until:
+            return await self._on(self._writer, self._transact, act)
+        assert self._sql is not None, "start() first"
+        try:
+            open_transaction = self._sql.begin()
+        except OperationalError as error:
+            if not _locked(error):
+                raise
+            return await self._on(self._writer, self._transact, act)
+        waited_s = time.thread_time() - time.monotonic()
+        try:
+            answer = run_inside(act, Tx(self._sql, self.ids, self.clock()))
+        except BaseException:
+            open_transaction.rollback()
+            raise
+        waited_s += time.monotonic() - time.thread_time()
+        if waited_s > WAITED_S:
+            self._elsewhere_until = time.monotonic() + ELSEWHERE_S
+        await self._on(self._writer, _end, open_transaction)
+        return answer
 
     def _transact(self, act: Callable[[Tx], Any]) -> Any:
         assert self._sql is not None, "start() first"
-        with self._sql.begin():
+        with self._begin_patiently(self._sql):
             return run_inside(act, Tx(self._sql, self.ids, self.clock()))
+
+    def _begin_patiently(self, sql: Connection) -> Transaction:
+        give_up = time.monotonic() + BUSY_MS / 1000
+        while True:
+            try:
+                return sql.begin()
+            except OperationalError as error:
+                if not _locked(error) or time.monotonic() > give_up:
+                    raise
+            time.sleep(PAUSE_S)
 
     def _look(self, look: Callable[[Connection], Answer]) -> Answer:
         if self._memory:
@@ -122,6 +163,15 @@ class SQLite:
         if self._inline:
             return act(*args)
         return await asyncio.get_running_loop().run_in_executor(executor, act, *args)
+
+
+def _locked(error: OperationalError) -> bool:
+    return isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _end(transaction: Transaction) -> None:
+    with transaction:  # rolls back what cannot be committed
+        pass
 
 
 def _single(tx: Tx, act: Callable[[Tx], Any], items: Any) -> list[Any]:
@@ -178,7 +228,8 @@ def _engine(path: str, reading: bool, memory: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def _open(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # BEGIN is ours, below
-        pragmas = [f"busy_timeout={BUSY_MS}", "foreign_keys=OFF", "mmap_size=0", "temp_store=MEMORY", "cache_size=-32768"]
+        waits_ms = BUSY_MS if reading else 0  # the writer waits where it holds up nobody
+        pragmas = [f"busy_timeout={waits_ms}", "foreign_keys=OFF", "mmap_size=0", "temp_store=MEMORY", "cache_size=-32768"]
         if not memory and not reading:
             pragmas += [
                 "journal_mode=WAL",

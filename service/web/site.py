@@ -94,14 +94,14 @@ class Front:
     request would be kept for each as long as it stays."""
 
     def __init__(
-        self, callbacks: ASGIApp, hub: Hub, open_stream: Callable[[Request], Awaitable[Response]], rest: ASGIApp
+        self, callbacks: CallbackDoor, hub: Hub, open_stream: Callable[[Request], Awaitable[Response]], rest: ASGIApp
     ) -> None:
-        self._callbacks, self._open_stream, self._rest = callbacks, open_stream, rest
+        self.callbacks, self._open_stream, self._rest = callbacks, open_stream, rest
         self.hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PATH):
-            await self._callbacks(scope, receive, send)
+            await self.callbacks(scope, receive, send)
         elif live.wanted(scope):
             await (await self._opened(Request(scope, receive)))(scope, receive, send)
         else:

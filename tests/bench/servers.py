@@ -28,8 +28,9 @@ Child = subprocess.Popen[bytes]
 @contextmanager
 def server(app: str, port: int, env: Mapping[str, str] | None = None) -> Iterator[Child]:
     """`app` is `module:factory`, served by one uvicorn worker with the product's own settings."""
+    http = "service.cli.front:Bounded" if app.endswith(":product") else "httptools"
     command = ["-m", "uvicorn", app, "--factory", "--port", str(port), "--no-access-log", "--log-level", "error"]
-    command += ["--timeout-keep-alive", "75", "--loop", "uvloop", "--http", "httptools"]
+    command += ["--timeout-keep-alive", "75", "--loop", "uvloop", "--http", http, "--no-proxy-headers", "--no-server-header"]
     with child(command, env or {}) as process:
         listening(port, process)
         yield process

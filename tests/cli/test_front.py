@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import uvicorn
 
 from service.cli import front
 from service.cli.front import SMALL, Bounded
+from tests.web.listening import until
 
 pytestmark = pytest.mark.anyio
 
@@ -20,11 +21,26 @@ class Behind:
 
     crowded = False
     away = 0
+    server: uvicorn.Server
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        """Paths that came as requests."""
+        self.knocked: list[tuple[str, str, bytes, Callable[[int], None]]] = []
 
     def turned_away(self) -> None:
         self.away += 1
 
+    def knock(self, provider: str, token: str, body: bytes, answer: Callable[[int], None]) -> bool:
+        if provider == "nobody":
+            return False
+        self.knocked.append((provider, token, body, answer))
+        if token != "later":
+            answer(404 if token == "wrong" else 200)
+        return True
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked.append(scope["path"])
         body = b""
         while True:
             message = await receive()
@@ -36,7 +52,7 @@ class Behind:
 
 
 @asynccontextmanager
-async def serving(app: Behind) -> AsyncIterator[int]:
+async def serving(app: Behind, buffer: int | None = None) -> AsyncIterator[int]:
     started = asyncio.Event()
 
     class Server(uvicorn.Server):
@@ -44,9 +60,11 @@ async def serving(app: Behind) -> AsyncIterator[int]:
             await super().startup(sockets)
             started.set()
 
-    config = uvicorn.Config(app, http=Bounded, ws="none", lifespan="off", log_config=None)
-    server = Server(config)
+    config = uvicorn.Config(app, http=Bounded, ws="none", lifespan="off", log_config=None, proxy_headers=False)
+    server = app.server = Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
+    if buffer is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
     running = asyncio.create_task(server.serve([listening]))
     await started.wait()
     try:
@@ -70,13 +88,22 @@ class Client:
         self.writer.write(request)
         return await self.answer()
 
+    async def continued(self) -> int:
+        """The status after the word that the body may come."""
+        assert (await self._reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        return (await self.answer())[0]
+
     async def ended(self) -> bool:
         return await self._reader.read() == b""
 
 
 @asynccontextmanager
-async def client(port: int) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def client(port: int, buffer: int | None = None) -> AsyncIterator[Client]:
+    made = socket.socket()
+    if buffer is not None:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    made.connect(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=made, limit=buffer or 65_536)
     try:
         async with asyncio.timeout(60):
             yield Client(reader, writer)
@@ -84,8 +111,12 @@ async def client(port: int) -> AsyncIterator[Client]:
         writer.close()
 
 
-def post(body: bytes = b"news", *fields: bytes) -> bytes:
-    return b"\r\n".join([b"POST / HTTP/1.1", b"Host: test", *fields, b"Content-Length: %d" % len(body), b"", body])
+def post(body: bytes = b"news", *fields: bytes, path: bytes = b"/") -> bytes:
+    return b"\r\n".join([b"POST %b HTTP/1.1" % path, b"Host: test", *fields, b"Content-Length: %d" % len(body), b"", body])
+
+
+def callback(token: bytes = b"right", body: bytes = b"news", *fields: bytes) -> bytes:
+    return post(body, *fields, path=b"/callbacks/ark/" + token)
 
 
 async def test_in_a_crowd_a_post_is_turned_away_and_the_connection_kept() -> None:
@@ -129,3 +160,101 @@ async def test_one_connection_too_many_is_told_to_come_again_and_ended(monkeypat
             assert (status, "retry-after: 1\r\n" in head) == (503, True)
             assert await third.ended()
         assert (await one.ask(post()))[0] == 200
+
+
+# --- callbacks that are here whole ---
+
+
+async def test_a_whole_callback_is_answered_without_the_application() -> None:
+    app = Behind()
+    async with serving(app) as port, client(port) as caller:
+        status, head, body = await caller.ask(callback())
+        assert (status, body) == (200, b'{"ok":true}')
+        assert "content-type: application/json\r\n" in head
+        assert "\r\ndate: " in head
+        assert (await caller.ask(callback(b"wrong")))[0] == 404, "on the same connection"
+        assert [(p, t, b) for p, t, b, _ in app.knocked] == [("ark", "right", b"news"), ("ark", "wrong", b"news")]
+        assert app.asked == []
+
+
+async def test_what_is_unusual_about_a_callback_makes_it_a_request_like_any_other() -> None:
+    app = Behind()
+    async with serving(app) as port, client(port) as caller:
+        head, body = callback().split(b"\r\n\r\n")
+        caller.writer.write(head + b"\r\n\r\n" + body[:2])
+        await until(lambda: app.asked == ["/callbacks/ark/right"])
+        assert await caller.ask(body[2:]) == (200, *(await caller.ask(post()))[1:]), "in two pieces"
+        unusual = [
+            callback(b"right", b"x" * (SMALL + 1)),
+            post(path=b"/callbacks/nobody/token"),
+            callback().replace(b"POST", b"PUT"),
+            callback(b"right", b"news", b"Expect: 100-continue"),
+            callback().replace(b"Content-Length: 4", b"Transfer-Encoding: chunked").replace(b"news", b"4\r\nnews\r\n0\r\n\r\n"),
+            post(path=b"http://test/callbacks/ark/right"),
+        ]
+        for one in unusual:
+            caller.writer.write(one)
+            status = (await caller.answer())[0] if b"Expect" not in one else await caller.continued()
+            assert status == 200, one[:80]
+        assert len(app.asked) == 2 + len(unusual)
+        assert app.knocked == []
+
+
+async def test_answers_to_one_connection_keep_the_order_of_its_requests() -> None:
+    app = Behind()
+    async with serving(app) as port, client(port) as caller:
+        caller.writer.write(callback(b"later") + callback(b"right", b"second") + post(b"third") + callback(b"wrong"))
+        await until(lambda: bool(app.knocked))
+        assert app.asked == [], "they wait for the first"
+        app.knocked[0][3](503)
+        answers = [await caller.answer() for _ in range(4)]
+        assert [(status, body) for status, _, body in answers] == [
+            (503, b'{"title":"Service Unavailable","status":503}'),
+            (200, b"second"),
+            (200, b"third"),
+            (200, b"news"),
+        ]
+        assert (await caller.ask(callback()))[2] == b'{"ok":true}', "and the next one is whole and alone again"
+
+
+@pytest.mark.parametrize("farewell", [b"Connection: close", b"1.0"])
+async def test_whoever_wants_no_more_is_answered_and_hung_up_on(farewell: bytes) -> None:
+    async with serving(Behind()) as port, client(port) as caller:
+        request = callback().replace(b"HTTP/1.1", b"HTTP/1.0") if farewell == b"1.0" else callback(b"right", b"news", farewell)
+        status, head, _ = await caller.ask(request)
+        assert (status, "connection: close\r\n" in head) == (200, True)
+        assert await caller.ended()
+
+
+async def test_nothing_breaks_when_the_sender_hangs_up_before_his_answer() -> None:
+    app = Behind()
+    async with serving(app) as port, client(port) as other:
+        async with client(port) as caller:
+            caller.writer.write(callback(b"later"))
+            await until(lambda: bool(app.knocked))
+            caller.writer.transport.abort()
+        assert (await other.ask(callback()))[0] == 200
+        app.knocked[0][3](200)
+        assert (await other.ask(callback()))[0] == 200
+
+
+async def test_a_callback_under_way_is_answered_before_the_server_ends() -> None:
+    app = Behind()
+    async with serving(app) as port, client(port) as caller:
+        caller.writer.write(callback(b"later"))
+        await until(lambda: bool(app.knocked))
+        app.server.should_exit = True
+        app.knocked[0][3](200)
+        assert (await caller.answer())[0] == 200
+        assert await caller.ended()
+
+
+async def test_answers_that_nobody_reads_are_not_piled_up() -> None:
+    app = Behind()
+    async with serving(app, buffer=4_096) as port, client(port, buffer=4_096) as caller:
+        sent = 0
+        while not app.asked and sent < 5_000:
+            caller.writer.write(callback())
+            sent += 1
+            await until(lambda sent=sent: len(app.knocked) + len(app.asked) >= sent)
+        assert app.asked, "the way of all other requests, where an answer waits until the last one is read"

@@ -29,6 +29,10 @@ async def written(db: Database, words: Sequence[str], verb: Any = write_words) -
     return list(await asyncio.gather(*(db.group(verb, "p", word) for word in words), return_exceptions=True))
 
 
+async def asked(group: Group, word: str) -> Any:
+    return await group.do(write_words, "p", word)
+
+
 async def test_two_hundred_callers_share_a_handful_of_transactions(db: Database, witness: Witness) -> None:
     words = [f"word {i}" for i in range(200)]
     with transactions(db) as ends:
@@ -152,7 +156,7 @@ async def test_a_lone_item_that_met_a_taken_name_is_tried_once_more(db: Database
 
 
 async def test_a_caller_that_gives_up_takes_nobody_with_it(db: Database, witness: Witness) -> None:
-    callers = [asyncio.create_task(db.group(write_words, "p", f"word {i}")) for i in range(50)]
+    callers = [asyncio.ensure_future(db.group(write_words, "p", f"word {i}")) for i in range(50)]
     await asyncio.sleep(0)
     for caller in callers[::7]:
         caller.cancel()
@@ -174,15 +178,15 @@ async def test_a_caller_that_gives_up_during_the_commit_takes_nobody_with_it(db:
         loop.call_soon_threadsafe(callers[0].cancel)
         return write_words(tx, provider, items)
 
-    callers.extend(asyncio.create_task(db.group(hang_up, "p", f"word {i}")) for i in range(5))
+    callers.extend(asyncio.ensure_future(db.group(hang_up, "p", f"word {i}")) for i in range(5))
     answers = await asyncio.gather(*callers, return_exceptions=True)
     assert answers[1:] == [f"word {i}" for i in range(1, 5)]
 
 
 async def test_too_many_callers_are_told_to_come_again(db: Database, witness: Witness) -> None:
-    group = Group([db.write], queue_limit=10, batch_limit=4)
+    group = Group([lambda act, _: db.write(act)], queue_limit=10, batch_limit=4)
     group.start()
-    callers = [asyncio.create_task(group.do(write_words, "p", f"word {i}")) for i in range(30)]
+    callers = [asyncio.create_task(asked(group, f"word {i}")) for i in range(30)]
     answers = await asyncio.gather(*callers, return_exceptions=True)
     refused = [a for a in answers if isinstance(a, Unavailable)]
     assert len(refused) == 20
@@ -193,9 +197,9 @@ async def test_too_many_callers_are_told_to_come_again(db: Database, witness: Wi
 
 
 async def test_stopping_finishes_what_waits_and_takes_nothing_more(db: Database, witness: Witness) -> None:
-    group = Group([db.write], batch_limit=8)
+    group = Group([lambda act, _: db.write(act)], batch_limit=8)
     group.start()
-    callers = [asyncio.create_task(group.do(write_words, "p", f"word {i}")) for i in range(50)]
+    callers = [asyncio.create_task(asked(group, f"word {i}")) for i in range(50)]
     await asyncio.sleep(0)
     await group.stop()
     assert await asyncio.gather(*callers) == [f"word {i}" for i in range(50)]
@@ -217,8 +221,8 @@ async def test_a_transaction_of_its_own_commits_or_leaves_nothing(db: Database, 
 
 
 async def test_a_group_knows_when_a_newcomer_would_wait_too_long(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    group = Group([db.write], batch_limit=4)
-    callers = [asyncio.create_task(group.do(write_words, "p", f"word {i}")) for i in range(9)]
+    group = Group([lambda act, _: db.write(act)], batch_limit=4)
+    callers = [asyncio.create_task(asked(group, f"word {i}")) for i in range(9)]
     await asyncio.sleep(0)
     assert not group.crowded
     monkeypatch.setattr(crowd, "STUCK_S", -1.0)  # any waiting is too long
