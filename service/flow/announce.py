@@ -11,9 +11,9 @@ from service.domain.matching import Filter, passes, wants
 from service.domain.turn import BREAKER_FAILURES
 from service.parts import Parts
 from service.store import deliveries, journal, lanes
+from service.store.bulk import together
 from service.store.database import Tx
 from service.store.deliveries import Interested
-from service.store.rows import current_xact
 
 
 class Happening(NamedTuple):
@@ -49,7 +49,6 @@ def announce_to_one(tx: Tx, parts: Parts, happening: Happening) -> tuple[int | N
 
 def _announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> tuple[list[list[Due]], list[int]]:
     """As `announce`, and the names of all deliveries."""
-    xact = current_xact(tx)
     of_app, of_task = _listeners(tx, parts, happenings)
     room = parts.courier.room()
     events: list[tuple[Any, ...]] = []
@@ -58,7 +57,7 @@ def _announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> tuple[li
     earliest: dict[int, int] = {}
     for h in happenings:
         event_id = tx.ids.new()
-        events.append(_event_row(tx, h, event_id, xact))
+        events.append(_event_row(tx, h, event_id))
         mine: list[Due] = []
         for sub, at_once in (*of_app.get(h.app_id, ()), *of_task.get(h.task_id, ())):
             if not concerns(sub, h):
@@ -88,8 +87,9 @@ def _announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> tuple[li
                     )
                 )
         in_hand.append(mine)
-    journal.add_events(tx, events)
-    deliveries.add_deliveries(tx, rows)
+    with together(tx):
+        journal.add_events(tx, events)
+        deliveries.add_deliveries(tx, rows)
     lanes.touch(tx, earliest)
     return in_hand, [row[0] for row in rows]
 
@@ -131,9 +131,9 @@ def _looked_into_too_late(sub: Interested, due_at: int) -> bool:
     return sub.due_at is None or (sub.due_at > open_at and sub.failures < BREAKER_FAILURES)
 
 
-def _event_row(tx: Tx, h: Happening, event_id: int, xact: int) -> tuple[Any, ...]:
+def _event_row(tx: Tx, h: Happening, event_id: int) -> tuple[Any, ...]:
     """In the order of the table's columns."""
-    return event_id, xact, h.app_id, h.task_id, h.sequence, h.type, h.state, h.previous, h.source, tx.now, h.body
+    return event_id, 0, h.app_id, h.task_id, h.sequence, h.type, h.state, h.previous, h.source, tx.now, h.body
 
 
 def _delivery_row(tx: Tx, delivery_id: int, event_id: int, sub: Interested, due_at: int, leased: bool) -> tuple[Any, ...]:

@@ -27,6 +27,7 @@ from service.ledger import came_to
 from service.parts import Parts
 from service.providers.base import Callbacks
 from service.store import accounts, journal, tasks
+from service.store.bulk import together
 from service.store.database import Tx
 
 log = logging.getLogger("callsheet.record")
@@ -181,15 +182,19 @@ def record_all(tx: Tx, parts: Parts, arrivals: Sequence[Arrival]) -> list[Record
                 fresh.discard(word)
                 happenings.append(alert)
                 owners.append(index)
-    tasks.save(
-        tx, [(locked[i], now) for i, now in now_tasks.items() if now is not locked[i]], [now_subs[i] for i in sorted(changed)]
-    )
-    journal.add_receipts(tx, receipts)
     accounts.add_counts(tx, counted, {})
-    for index, in_hand in zip(owners, announce(tx, parts, happenings), strict=True):
+    with together(tx):
+        tasks.save(
+            tx,
+            [(locked[i], now) for i, now in now_tasks.items() if now is not locked[i]],
+            [now_subs[i] for i in sorted(changed)],
+        )
+        journal.add_receipts(tx, receipts)
+        told = announce(tx, parts, happenings)
+    for index, in_hand in zip(owners, told, strict=True):
         if in_hand:
-            told = answers[index]
-            answers[index] = told._replace(in_hand=[*told.in_hand, *in_hand])
+            answer = answers[index]
+            answers[index] = answer._replace(in_hand=[*answer.in_hand, *in_hand])
     return answers
 
 

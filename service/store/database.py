@@ -19,13 +19,15 @@ Answer = TypeVar("Answer")
 _inside: ContextVar[bool] = ContextVar("inside_transaction", default=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tx:
     """An open write transaction, with the clock and the names that its rows get."""
 
     sql: Connection
     ids: Ids
     now: int
+    unsent: list[Any] | None = None
+    """What store/bulk.py sends together."""
 
     @property
     def postgres(self) -> bool:

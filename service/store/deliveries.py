@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, bindparam, null, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, null, select, text, union_all, update
 
 from service.store import compiled, lanes
 from service.store.bulk import Insert, Update
@@ -47,23 +47,24 @@ class Interested(NamedTuple):
 
 _INTEREST = [(_lane if name in ("due_at", "failures", "held_until") else _sub).c[name] for name in Interested._fields]
 _INTERESTED = select(*_INTEREST).select_from(_sub.join(_lane, _lane.c.id == _sub.c.id))
-_OF_APPS = Statement(
-    lambda pg: _INTERESTED.where(
-        compiled.among(pg, _sub.c.app_id, "apps"), _sub.c.task_id.is_(None), _sub.c.status != bindparam("gone", "deleted")
-    )
-)
-_OF_TASKS = Statement(
-    lambda pg: _INTERESTED.where(
-        compiled.among(pg, _sub.c.task_id, "tasks"), _sub.c.task_id.is_not(None), _sub.c.status != bindparam("gone", "deleted")
+_LISTENING = Statement(
+    lambda pg: union_all(
+        _INTERESTED.where(
+            compiled.among(pg, _sub.c.app_id, "apps"), _sub.c.task_id.is_(None), _sub.c.status != bindparam("gone", "deleted")
+        ),
+        _INTERESTED.where(
+            compiled.among(pg, _sub.c.task_id, "tasks"),
+            _sub.c.task_id.is_not(None),
+            _sub.c.status != bindparam("gone", "deleted"),
+        ),
     )
 )
 
 
 def interested(tx: Tx, app_ids: Iterable[str], task_ids: Iterable[int]) -> list[Interested]:
     """Every living subscription of these apps, and those of these single tasks."""
-    apps = _OF_APPS.plain(tx.sql, apps=compiled.names(tx.postgres, app_ids))
-    tasks = _OF_TASKS.plain(tx.sql, tasks=compiled.names(tx.postgres, task_ids))
-    return [Interested._make(row) for row in (*apps, *tasks)]
+    apps, tasks = compiled.names(tx.postgres, app_ids), compiled.names(tx.postgres, task_ids)
+    return [Interested._make(row) for row in _LISTENING.plain(tx.sql, apps=apps, tasks=tasks)]
 
 
 def subscription(sql: Connection, app_id: str | None, subscription_id: int) -> Row[Any] | None:
@@ -116,7 +117,7 @@ _ADD_DELIVERIES = Insert("delivery")
 
 def add_deliveries(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
     """Each in the order of the table's columns."""
-    _ADD_DELIVERIES.rows(tx.sql, rows)
+    _ADD_DELIVERIES.rows(tx, rows)
 
 
 _DUE = (
@@ -197,8 +198,8 @@ def settle(tx: Tx, delivered: Sequence[int], others: Sequence[tuple[Any, ...]], 
     due_at, ended_at and id; attempts in the order of the table's columns."""
     if delivered:
         _DELIVERED.one(tx.sql, ids=compiled.names(tx.postgres, delivered), now=tx.now)
-    _SETTLE.rows(tx.sql, others)
-    _ADD_ATTEMPTS.rows(tx.sql, attempts)
+    _SETTLE.rows(tx, others)
+    _ADD_ATTEMPTS.rows(tx, attempts)
 
 
 def release(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:

@@ -7,21 +7,21 @@ from sqlalchemy import Connection, Row, Select, func, select, tuple_
 
 from service.store.bulk import Insert
 from service.store.database import Tx
-from service.store.rows import OLDEST_OPEN, insert_new
+from service.store.rows import CURRENT_XACT, OLDEST_OPEN, insert_new
 from service.store.tables import TABLES
 
 _receipt, _event, _word = (TABLES[n] for n in ("receipt", "event", "seen_word"))
-_ADD_RECEIPTS, _ADD_EVENTS = Insert("receipt"), Insert("event")
+_ADD_RECEIPTS, _ADD_EVENTS = Insert("receipt"), Insert("event", computed={"xact": CURRENT_XACT})
 
 
 def add_receipts(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
     """Each in the order of the table's columns."""
-    _ADD_RECEIPTS.rows(tx.sql, rows)
+    _ADD_RECEIPTS.rows(tx, rows)
 
 
 def add_events(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Likewise."""
-    _ADD_EVENTS.rows(tx.sql, rows)
+    """Likewise; `xact` is the database's to say."""
+    _ADD_EVENTS.rows(tx, rows)
 
 
 def new_words(tx: Tx, words: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -7,7 +7,7 @@ from sqlalchemy import select, text, update
 
 from service.domain.placement import HELD
 from service.store.database import Tx
-from service.store.rows import current_xact, insert_new
+from service.store.rows import CURRENT_XACT, insert_new
 from service.store.tables import TABLES
 
 _task, _event, _era = (TABLES[name] for name in ("task", "event", "era"))
@@ -29,7 +29,9 @@ def go_on(tx: Tx) -> None:
         return
     tx.sql.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": MOVING})
     last = tx.sql.execute(select(_event.c.xact).order_by(_event.c.xact.desc(), _event.c.id.desc()).limit(1)).scalar()
-    behind = 0 if last is None else last + 1 - current_xact(tx)  # drawn after the look, so that it is above what others wrote
+    behind = (
+        0 if last is None else last + 1 - tx.sql.exec_driver_sql(f"SELECT {CURRENT_XACT}").scalar_one()
+    )  # drawn after the look, so that it is above what others wrote
     if behind > 0:
         insert_new(tx, _era, [{"id": 0, "base": 0}])
         tx.sql.execute(update(_era).values(base=_era.c.base + behind))

@@ -51,10 +51,8 @@ OLDEST_OPEN = text(f"event.xact < pg_snapshot_xmin(pg_current_snapshot())::text:
 """PostgreSQL: events that no transaction still open can step in front of."""
 
 
-def current_xact(tx: Tx) -> int:
-    if not tx.postgres:
-        return 0
-    return int(tx.sql.exec_driver_sql(f"SELECT pg_current_xact_id()::text::bigint + {ERA}").scalar_one())
+CURRENT_XACT = f"pg_current_xact_id()::text::bigint + {ERA}"
+"""PostgreSQL: the number of this transaction, in whose order events are read."""
 
 
 TASK_FIELDS = Task._fields

@@ -45,10 +45,12 @@ _TASKS = Statement(
 )
 _TASK_WIDTH = len(TASK_FIELDS)
 _TOGETHER = Statement(
-    lambda pg: (
+    lambda pg: _for_update(
+        pg,
         select(*task_columns(), *submission_columns())
         .join_from(_submission, _task, _task.c.id == _submission.c.task_id)
         .where(compiled.among(pg, _submission.c.id, "ids"))
+        .order_by(_task.c.id, _submission.c.id),
     )
 )
 _SUBMISSIONS = Statement(lambda pg: select(*submission_columns()).where(compiled.among(pg, _submission.c.id, "ids")))
@@ -66,7 +68,7 @@ def _for_update(postgres: bool, query: Any) -> Any:
 def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Collection[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
     """The tasks named, and those of the submissions named, locked in order of id; then the submissions as they are now."""
     wanted = set(task_ids)
-    if not tx.postgres and not wanted:
+    if not wanted:
         return _both(tx, submission_ids)
     named = compiled.names(tx.postgres, submission_ids)
     if submission_ids:
@@ -78,10 +80,10 @@ def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Collection[int]) -> tu
 
 
 def _both(tx: Tx, submission_ids: Collection[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
-    """In one look, where nobody else writes and nothing has to be waited for."""
+    """In one look: PostgreSQL locks the rows of both, and gives each as it is once it is locked."""
     tasks: dict[int, Task] = {}
     subs: dict[int, Submission] = {}
-    for row in _TOGETHER.plain(tx.sql, ids=compiled.names(False, submission_ids)):
+    for row in _TOGETHER.plain(tx.sql, ids=compiled.names(tx.postgres, submission_ids)):
         sub = to_submission(row[_TASK_WIDTH:])
         subs[sub.id] = sub
         if sub.task_id not in tasks:
@@ -95,8 +97,8 @@ def save(tx: Tx, tasks: Iterable[tuple[Task, Task]], submissions: Sequence[Submi
     for before, after in tasks:
         alike.setdefault(tuple([get(before) != get(after) for get in _CHANGED]), []).append(after)
     for which, some in sorted(alike.items()):
-        _saves(which).objects(tx.sql, some)
-    _SAVE_SUBMISSION.objects(tx.sql, submissions)
+        _saves(which).objects(tx, some)
+    _SAVE_SUBMISSION.objects(tx, submissions)
 
 
 @cache
