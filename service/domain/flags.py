@@ -65,6 +65,8 @@ class Reading:
 def read(text: str, path: str = "prompt") -> Reading:
     flags: list[Flag] = []
     faults: list[Fault] = []
+    if "--" not in text:  # most have none
+        return Reading(_GAP.sub(" ", text).strip(), (), ())
     for found in _FLAG.finditer(text):
         name, glued, word = found.groups()
         if glued is not None:
@@ -136,7 +138,7 @@ def merge(order: Order) -> Merged:
                 faults.append(Fault(path, f"{flag.typed} contradicts {origins[flag.field][1]}: keep one of them."))
             elif field is None:
                 origins.setdefault(flag.field, (path, flag.typed))
-    filled = replace(order, **{name: values[name] for name in origins})
+    filled = replace(order, **{name: values[name] for name in origins}) if origins else order
     return Merged(filled, " ".join(filter(None, plain)), tuple(faults), origins)
 
 

@@ -83,8 +83,7 @@ class Order:
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Self:
         """From the shape of the native API, already checked."""
-        known = {f.name for f in fields(cls)}
-        values = {k: v for k, v in raw.items() if k in known and v is not None}
+        values = {k: v for k, v in raw.items() if k in _NAMES and v is not None}
         if "content" in values:
             values["content"] = tuple(Item.of(item) for item in values["content"])
         if "tools" in values:
@@ -93,20 +92,17 @@ class Order:
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of the native API, without what was not said."""
-        out: dict[str, Any] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if value is None or value in ((), {}):
-                continue
-            match f.name:
-                case "content":
-                    value = [item.as_dict() for item in value]
-                case "tools":
-                    value = [{"type": kind} for kind in value]
-                case "metadata":
-                    value = dict(value)
-            out[f.name] = value
+        out = {name: value for name in _NAMES if (value := getattr(self, name)) is not None and value != () and value != {}}
+        if self.content:
+            out["content"] = [item.as_dict() for item in self.content]
+        if self.tools:
+            out["tools"] = [{"type": kind} for kind in self.tools]
+        if self.metadata:
+            out["metadata"] = dict(self.metadata)
         return out
+
+
+_NAMES = tuple(f.name for f in fields(Order))
 
 
 SHOWN_TEXT = 4_000

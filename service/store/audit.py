@@ -3,13 +3,15 @@
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, select
+from sqlalchemy import Column, Connection, Integer, Row, Table, bindparam, select
 
 from service.domain.audit import Breach, File, Promise, View, loose, of_delivery, of_subscription, of_task
-from service.store.rows import among, submission_columns, task_columns, to_submission, to_task
+from service.store import compiled
+from service.store.compiled import Statement
+from service.store.rows import submission_columns, task_columns, to_submission, to_task
 from service.store.tables import TABLES
 
 _task, _order, _submission, _receipt, _event, _delivery, _attempt, _sub, _lane, _key = (
@@ -79,8 +81,14 @@ def _page(
 
 
 def _after(sql: Connection, columns: Iterable[Any], key: Column[Any], after: int) -> tuple[int | None, list[Row[Any]]]:
-    rows = list(sql.execute(select(*columns).where(key > after).order_by(key).limit(PAGE)))
+    rows = list(_paged(tuple(columns), key).one(sql, after=after, most=PAGE))
     return (rows[-1].id if len(rows) == PAGE else None), rows
+
+
+@cache
+def _paged(columns: Sequence[Column[Any]], key: Column[Any]) -> Statement:
+    most = bindparam("most", type_=Integer())
+    return Statement(lambda _: select(*columns).where(key > bindparam("after")).order_by(key).limit(most))
 
 
 def _files(sql: Connection, after: int) -> tuple[int | None, Iterable[File]]:
@@ -92,13 +100,11 @@ def _files(sql: Connection, after: int) -> tuple[int | None, Iterable[File]]:
     receipts = _by(sql, [_receipt.c.task_id, _receipt.c.app_id], _receipt.c.task_id, names, _receipt.c.id)
     pg = sql.dialect.name == "postgresql"
     event_ids = [event.id for found in events.values() for event in found]
-    pairs = select(_delivery.c.event_id, _delivery.c.subscription_id).where(among(pg, _delivery.c.event_id, event_ids))
-    told = {(row.event_id, row.subscription_id) for row in sql.execute(pairs)} if event_ids else set()
-    orders = set(sql.execute(select(_order.c.task_id).where(among(pg, _order.c.task_id, names))).scalars()) if names else set()
+    told = {(row[0], row[1]) for row in _TOLD.plain(sql, ids=compiled.names(pg, event_ids))} if event_ids else set()
+    orders = {row[0] for row in _ORDERS.plain(sql, ids=compiled.names(pg, names))} if names else set()
     own = _by(sql, _sub.c, _sub.c.task_id, names, _sub.c.id)
-    everybody = select(_sub).where(_sub.c.task_id.is_(None), _sub.c.status != "deleted").order_by(_sub.c.id)
     of_app: dict[str, list[Any]] = defaultdict(list)
-    for row in sql.execute(everybody):
+    for row in _EVERYBODY.one(sql):
         of_app[row.app_id].append(row)
     return last, (
         File(
@@ -112,6 +118,15 @@ def _files(sql: Connection, after: int) -> tuple[int | None, Iterable[File]]:
         )
         for task in tasks
     )
+
+
+_TOLD = Statement(
+    lambda pg: select(_delivery.c.event_id, _delivery.c.subscription_id).where(compiled.among(pg, _delivery.c.event_id, "ids"))
+)
+_ORDERS = Statement(lambda pg: select(_order.c.task_id).where(compiled.among(pg, _order.c.task_id, "ids")))
+_EVERYBODY = Statement(
+    lambda _: select(_sub).where(_sub.c.task_id.is_(None), _sub.c.status != bindparam("_gone", "deleted")).order_by(_sub.c.id)
+)
 
 
 def _promises(sql: Connection, after: int) -> tuple[int | None, Iterable[Promise]]:
@@ -132,13 +147,21 @@ def _subscriptions(sql: Connection, after: int) -> tuple[int | None, Iterable[An
 
 
 def _loose(sql: Connection) -> dict[str, Sequence[Any]]:
-    found: dict[str, Sequence[Any]] = {}
-    for what, table in (("submissions", _submission), ("receipts", _receipt), ("events", _event)):
-        orphans = select(table.c.id, table.c.task_id).outerjoin(_task, _task.c.id == table.c.task_id)
-        found[what] = sql.execute(orphans.where(table.c.task_id.is_not(None), _task.c.id.is_(None)).limit(MOST)).all()
-    keys = select(_key.c.app_id, _key.c.key, _key.c.task_id).outerjoin(_task, _task.c.id == _key.c.task_id)
-    found["keys"] = sql.execute(keys.where(_task.c.id.is_(None)).limit(MOST)).all()
-    return found
+    return {what: statement.one(sql, most=MOST) for what, statement in _ORPHANS.items()}
+
+
+def _orphans(table: Table, *columns: Column[Any]) -> Statement:
+    query = select(*columns, table.c.task_id).outerjoin(_task, _task.c.id == table.c.task_id)
+    lost = query.where(table.c.task_id.is_not(None), _task.c.id.is_(None)).limit(bindparam("most", type_=Integer()))
+    return Statement(lambda _: lost)
+
+
+_ORPHANS = {
+    "submissions": _orphans(_submission, _submission.c.id),
+    "receipts": _orphans(_receipt, _receipt.c.id),
+    "events": _orphans(_event, _event.c.id),
+    "keys": _orphans(_key, _key.c.app_id, _key.c.key),
+}
 
 
 def _by(
@@ -147,10 +170,14 @@ def _by(
     """Rows by what they hang on."""
     found: dict[int, list[Any]] = defaultdict(list)
     if names:
-        query = select(*columns).where(among(sql.dialect.name == "postgresql", key, names)).order_by(key, order)
-        for row in sql.execute(query):
+        for row in _hanging(tuple(columns), key, order).one(sql, names=compiled.names(sql.dialect.name == "postgresql", names)):
             found[getattr(row, key.name)].append(row)
     return found
+
+
+@cache
+def _hanging(columns: Sequence[Column[Any]], key: Column[Any], order: Column[Any]) -> Statement:
+    return Statement(lambda pg: select(*columns).where(compiled.among(pg, key, "names")).order_by(key, order))
 
 
 def _one(sql: Connection, columns: Iterable[Any], key: Column[Any], names: Iterable[int]) -> dict[int, Any]:

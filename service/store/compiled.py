@@ -43,11 +43,12 @@ class Statement:
     def one(self, sql: Connection, **values: Any) -> Sequence[Any]:
         """Run once; the rows, if it has any."""
         text, order = self._for(sql)
-        if not _straight(sql):
+        driver = _straight(sql)
+        if driver is None:
             result = sql.exec_driver_sql(text, order(values))
             return result.all() if result.returns_rows else ()
         try:
-            cursor = _driver(sql).execute(text, order(values))
+            cursor = driver.execute(text, order(values))
             found = cursor.fetchall()
         except sqlite3.Error as error:
             raise _wrapped(sql, text, error) from error
@@ -66,10 +67,11 @@ class Statement:
     def plain(self, sql: Connection, **values: Any) -> Sequence[Any]:
         """As `one`, with rows that have places only and no names."""
         text, order = self._for(sql)
-        if not _straight(sql):
+        driver = _straight(sql)
+        if driver is None:
             return sql.exec_driver_sql(text, order(values)).all()
         try:
-            found: list[Any] = _driver(sql).execute(text, order(values)).fetchall()
+            found: list[Any] = driver.execute(text, order(values)).fetchall()
         except sqlite3.Error as error:
             raise _wrapped(sql, text, error) from error
         return found
@@ -98,18 +100,19 @@ def each(sql: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
 
 def run(sql: Connection, text: str, values: Sequence[Any]) -> None:
     """SQLite: one statement without rows to read."""
-    if not _straight(sql):
+    driver = _straight(sql)
+    if driver is None:
         sql.exec_driver_sql(text, tuple(values))
         return
     try:
-        _driver(sql).execute(text, values)
+        driver.execute(text, values)
     except sqlite3.Error as error:
         raise _wrapped(sql, text, error) from error
 
 
-def _straight(sql: Connection) -> bool:
-    """To SQLite's own driver, unless somebody listens to what is said."""
-    return sql.dialect.name == "sqlite" and not sql.dispatch.before_cursor_execute
+def _straight(sql: Connection) -> sqlite3.Connection | None:
+    """SQLite's own driver, unless somebody listens to what is said."""
+    return None if sql.dialect.name != "sqlite" or sql.dispatch.before_cursor_execute else _driver(sql)
 
 
 def _driver(sql: Connection) -> sqlite3.Connection:

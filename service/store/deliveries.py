@@ -212,15 +212,30 @@ def release(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
 def take_back(tx: Tx, lease_ms: int) -> int:
     """Whatever is leased is due at once: for a process that starts and holds the database alone, so that whoever had leased it
     is dead. A pause after a failed attempt that looks like a lease is cut short by as much, once."""
-    leased = and_(
-        _delivery.c.due_at > tx.now, _delivery.c.due_at <= tx.now + lease_ms, _delivery.c.fence > _delivery.c.attempts
-    )
-    lanes_of = set()
-    for open_ones in (lanes.FRESH, lanes.AGAIN):
-        lanes_of |= set(tx.sql.execute(select(_delivery.c.subscription_id).where(open_ones, leased).distinct()).scalars())
-    count = tx.sql.execute(update(_delivery).where(_delivery.c.due_at.is_not(None), leased).values(due_at=tx.now)).rowcount
+    span = {"now": tx.now, "until": tx.now + lease_ms}
+    lanes_of = {row[0] for of in _LEASED_LANES for row in of.plain(tx.sql, **span)}
+    count = len(_TAKE_BACK.plain(tx.sql, **span)) if lanes_of else 0
     lanes.touch(tx, dict.fromkeys(lanes_of, tx.now))
     return count
+
+
+_IN_A_LEASE = and_(
+    _delivery.c.due_at > bindparam("now"),
+    _delivery.c.due_at <= bindparam("until"),
+    _delivery.c.fence > _delivery.c.attempts,
+)
+_LEASED_LANES = (
+    Statement(lambda _: select(_delivery.c.subscription_id).where(lanes.FRESH, _IN_A_LEASE).distinct()),
+    Statement(lambda _: select(_delivery.c.subscription_id).where(lanes.AGAIN, _IN_A_LEASE).distinct()),
+)
+_TAKE_BACK = Statement(
+    lambda _: (
+        update(_delivery)
+        .where(_delivery.c.due_at.is_not(None), _IN_A_LEASE)
+        .values(due_at=bindparam("now"))
+        .returning(_delivery.c.id)
+    )
+)
 
 
 def skip_open(tx: Tx, subscription_id: int, most: int) -> int:

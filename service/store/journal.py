@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, tuple_
+from sqlalchemy import Connection, Row, Select, Table, func, select, tuple_
 
 from service.store.bulk import Insert
+from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import CURRENT_XACT, OLDEST_OPEN, insert_new
 from service.store.tables import TABLES
@@ -51,8 +52,14 @@ _NAMED = ("task", "submission", "event", "receipt", "delivery", "subscription", 
 
 def last_id(sql: Connection) -> int:
     """The highest name of all: a process whose clock was set back goes on above it, and gives none a second time."""
-    tops = (select(func.coalesce(func.max(TABLES[name].c.id), 0)) for name in _NAMED)
-    return max(int(sql.execute(top).scalar_one()) for top in tops)
+    return max(int(top.plain(sql)[0][0]) for top in _TOPS)
+
+
+def _top(table: Table) -> Statement:
+    return Statement(lambda _: select(func.coalesce(func.max(table.c.id), 0)))
+
+
+_TOPS = [_top(TABLES[name]) for name in _NAMED]
 
 
 def feed(sql: Connection, app_id: str | None, after: tuple[int, int], limit: int) -> list[Row[Any]]:

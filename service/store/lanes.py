@@ -78,37 +78,34 @@ def heads(tx: Tx, lane_ids: Iterable[int]) -> dict[int, int | None]:
 
 _SOME = (
     "SELECT id, subscription_id, attempts, spent, due_at, {again} AS again FROM delivery WHERE subscription_id = {lane}"
-    " AND due_at IS NOT NULL AND {which} AND due_at <= {now} ORDER BY due_at LIMIT {most}"
+    " AND due_at IS NOT NULL AND {which} AND due_at <= :now ORDER BY due_at LIMIT {most}"
 )
 _BOTH = {
-    "sqlite": "SELECT * FROM ({fresh}) UNION ALL SELECT * FROM ({again})",
-    "postgresql": "SELECT w.* FROM unnest($1::bigint[], $2::bigint[]) AS lane(id, most)"
+    False: "SELECT * FROM ({fresh}) UNION ALL SELECT * FROM ({again})",
+    True: "SELECT w.* FROM unnest(CAST(:lanes AS bigint[]), CAST(:mosts AS bigint[])) AS lane(id, most)"
     " CROSS JOIN LATERAL (({fresh}) UNION ALL ({again})) w",
 }
-_BINDS = {
-    "sqlite": {"lane": "?1", "now": "?2", "most": "?3"},
-    "postgresql": {"lane": "lane.id", "now": "$3", "most": "lane.most"},
-}
-_WAITING = {
-    engine: both.format(
-        fresh=_SOME.format(again=0, which="attempts = 0 AND NOT recovered", **_BINDS[engine]),
-        again=_SOME.format(again=1, which="(attempts > 0 OR recovered)", **_BINDS[engine]),
-    )
-    for engine, both in _BOTH.items()
-}
-"""SQLite knows no LATERAL: there it runs once for each lane, which costs little without a network between."""
+
+
+def _waiting(pg: bool) -> Any:
+    """SQLite knows no LATERAL: there it runs once for each lane, which costs little without a network between."""
+    mine = {"lane": "lane.id", "most": "lane.most"} if pg else {"lane": ":lane", "most": ":most"}
+    fresh = _SOME.format(again=0, which="attempts = 0 AND NOT recovered", **mine)
+    again = _SOME.format(again=1, which="(attempts > 0 OR recovered)", **mine)
+    return text(_BOTH[pg].format(fresh=fresh, again=again))
+
+
+_WAITING = Statement(_waiting)
 
 
 def waiting(tx: Tx, mosts: Mapping[int, int]) -> dict[int, tuple[list[Any], list[Any]]]:
     """Of each lane so many deliveries that are due now, the oldest first: the fresh ones, and those that failed before or
     are recovered."""
     found: dict[int, tuple[list[Any], list[Any]]] = {lane_id: ([], []) for lane_id in mosts}
-    statement = _WAITING[tx.sql.dialect.name]
     if tx.postgres:
-        rows = tx.sql.exec_driver_sql(statement, (list(mosts), list(mosts.values()), tx.now)).all() if mosts else []
+        rows = _WAITING.one(tx.sql, lanes=list(mosts), mosts=list(mosts.values()), now=tx.now) if mosts else ()
     else:
-        asked = ((lane_id, tx.now, most) for lane_id, most in mosts.items())
-        rows = [row for values in asked for row in tx.sql.exec_driver_sql(statement, values)]
+        rows = [row for lane_id, most in mosts.items() for row in _WAITING.one(tx.sql, lane=lane_id, most=most, now=tx.now)]
     for row in rows:
         found[row.subscription_id][row.again].append(row)
     return found
@@ -259,7 +256,14 @@ def set_paces(tx: Tx, next_at: Mapping[int, int]) -> None:
 def free_paces(tx: Tx, next_at: Mapping[int, int]) -> None:
     """These addresses may be written to again from then on: whatever waits for them looks again."""
     set_paces(tx, next_at)
-    for pace_id, at in sorted(next_at.items()):
-        waits = select(_sub.c.id).where(_sub.c.pace_id == pace_id)
-        sooner = and_(_lane.c.id.in_(waits), _lane.c.due_at > at, _lane.c.failures < BREAKER_FAILURES, _lane.c.held_until <= at)
-        tx.sql.execute(update(_lane).where(sooner).values(due_at=at))
+    _SOONER.many(tx.sql, [{"pace_id": pace_id, "at": at} for pace_id, at in sorted(next_at.items())])
+
+
+def _sooner() -> Any:
+    at = bindparam("at", type_=_lane.c.due_at.type)
+    waits = _lane.c.id.in_(select(_sub.c.id).where(_sub.c.pace_id == bindparam("pace_id")))
+    sooner = and_(waits, _lane.c.due_at > at, _lane.c.failures < bindparam("limit", BREAKER_FAILURES), _lane.c.held_until <= at)
+    return update(_lane).where(sooner).values(due_at=at)
+
+
+_SOONER = Statement(lambda _: _sooner())

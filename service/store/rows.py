@@ -28,8 +28,14 @@ def among(tx_is_postgres: bool, column: ColumnElement[Any], values: Iterable[Any
 def insert_new(tx: Tx, into: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert, leaving alone what is there already."""
     if rows:
-        make = postgres_insert if tx.postgres else sqlite_insert
-        tx.sql.execute(make(into).on_conflict_do_nothing(), list(rows))
+        key = (into.name, tuple(rows[0]))
+        statement = _NEW.get(key)
+        if statement is None:
+            binds: dict[str, Any] = {column: bindparam(column) for column in key[1]}
+            statement = _NEW[key] = Statement(
+                lambda pg: (postgres_insert if pg else sqlite_insert)(into).values(binds).on_conflict_do_nothing()
+            )
+        statement.many(tx.sql, rows)
 
 
 def insert(tx: Tx, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -44,6 +50,7 @@ def insert(tx: Tx, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 _INSERTS: dict[tuple[str, tuple[str, ...]], Statement] = {}
+_NEW: dict[tuple[str, tuple[str, ...]], Statement] = {}
 
 
 ERA = "coalesce((SELECT base FROM era), 0)"

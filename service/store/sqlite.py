@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Transaction, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from service.domain.errors import ConfigError, Fault
 from service.domain.ids import Ids
+from service.store.compiled import run
 from service.store.database import Answer, Tx, Verb, run_inside, translated
 from service.store.grouping import Group
 
@@ -244,7 +245,10 @@ def _engine(path: str, reading: bool, memory: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(sql: Connection) -> None:
-        # By SQLAlchemy, which rolls back: a BEGIN that fails halfway leaves its transaction open.
-        sql.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        try:
+            run(sql, "BEGIN" if reading else "BEGIN IMMEDIATE", ())
+        except DBAPIError:
+            sql.connection.rollback()  # one that fails halfway leaves its transaction open
+            raise
 
     return engine

@@ -15,7 +15,7 @@ from service.domain.task import Outcome, Submission, Task
 from service.store import compiled
 from service.store.compiled import Statement
 from service.store.database import Tx
-from service.store.rows import among, submission_columns, task_columns, to_submission, to_task
+from service.store.rows import submission_columns, task_columns, to_submission, to_task
 from service.store.tables import TABLES, Big
 
 _task, _submission = TABLES["task"], TABLES["submission"]
@@ -91,13 +91,16 @@ def lease(tx: Tx, task_ids: Sequence[int], until: int) -> None:
 
 def rearm(tx: Tx, pairs: Sequence[tuple[int, int, int]]) -> None:
     """(task, poll_at as it was seen, new poll_at): only where nobody moved it since."""
-    if pairs:
-        statement = (
-            update(_task)
-            .where(_task.c.id == bindparam("_id"), _task.c.poll_at == bindparam("_was"))
-            .values(poll_at=bindparam("_at"))
-        )
-        tx.sql.execute(statement, [{"_id": i, "_was": was, "_at": at} for i, was, at in pairs])
+    _REARM.many(tx.sql, [{"_id": i, "_was": was, "_at": at} for i, was, at in pairs])
+
+
+_REARM = Statement(
+    lambda _: (
+        update(_task)
+        .where(_task.c.id == bindparam("_id"), _task.c.poll_at == bindparam("_was"))
+        .values(poll_at=bindparam("_at", type_=Big))
+    )
+)
 
 
 # --- the search for orders whose answer got lost ---
@@ -106,30 +109,45 @@ def rearm(tx: Tx, pairs: Sequence[tuple[int, int, int]]) -> None:
 def open_submissions(sql: Connection, provider: str, base_url: str) -> list[tuple[Submission, str]]:
     """Of one address, under whichever key, everything that is being sent or whose outcome nobody knows, with the order as it
     is shown."""
-    return _shown(sql, _submission.c.provider == provider, _submission.c.base_url == base_url, OPEN)
+    return _shown(_OPEN_ONES.plain(sql, provider=provider, base_url=base_url))
 
 
 def denied(sql: Connection, provider: str, base_url: str, since: int) -> list[tuple[Submission, str]]:
     """Of one address and since then, what never happened as an operator says. Names grow with time, as in `waiting`."""
-    return _shown(
-        sql,
-        _submission.c.id >= first_id_at(since),
-        _submission.c.provider + "" == provider,
-        _submission.c.base_url + "" == base_url,
-        _submission.c.outcome == str(Outcome.NOT_SENT),
-        _submission.c.reason == DENIED,
+    return _shown(_DENIED.plain(sql, first_id=first_id_at(since), provider=provider, base_url=base_url))
+
+
+_BESIDE = select(*submission_columns(), _task.c.order).join(_task, _task.c.id == _submission.c.task_id)
+_OPEN_ONES = Statement(
+    lambda _: _BESIDE.where(
+        _submission.c.provider == bindparam("provider"), _submission.c.base_url == bindparam("base_url"), OPEN
     )
+)
+_DENIED = Statement(
+    lambda _: _BESIDE.where(
+        _submission.c.id >= bindparam("first_id"),
+        _submission.c.provider + "" == bindparam("provider"),
+        _submission.c.base_url + "" == bindparam("base_url"),
+        _submission.c.outcome == bindparam("_outcome", str(Outcome.NOT_SENT)),
+        _submission.c.reason == bindparam("_reason", DENIED),
+    )
+)
 
 
-def _shown(sql: Connection, *which: Any) -> list[tuple[Submission, str]]:
-    query = select(*submission_columns(), _task.c.order).join(_task, _task.c.id == _submission.c.task_id).where(*which)
-    return [(to_submission(row[:-1]), row[-1]) for row in sql.execute(query)]
+def _shown(rows: Sequence[Sequence[Any]]) -> list[tuple[Submission, str]]:
+    return [(to_submission(row[:-1]), row[-1]) for row in rows]
 
 
 def claimed(sql: Connection, provider: str, remote_ids: Sequence[str]) -> set[str]:
     """Which of these are somebody's already."""
-    postgres = sql.dialect.name == "postgresql"
-    query = select(_submission.c.remote_id).where(
-        _submission.c.provider == provider, among(postgres, _submission.c.remote_id, remote_ids)
+    if not remote_ids:
+        return set()
+    named = compiled.names(sql.dialect.name == "postgresql", remote_ids)
+    return {row[0] for row in _CLAIMED.plain(sql, provider=provider, remote_ids=named)}
+
+
+_CLAIMED = Statement(
+    lambda pg: select(_submission.c.remote_id).where(
+        _submission.c.provider == bindparam("provider"), compiled.among(pg, _submission.c.remote_id, "remote_ids")
     )
-    return {row.remote_id for row in sql.execute(query)} if remote_ids else set()
+)

@@ -5,7 +5,8 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, union_all, update
+from sqlalchemy import Connection, LargeBinary, Row, bindparam, func, or_, select, union_all, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.domain.task import Submission, Task
 from service.store import compiled
@@ -155,16 +156,19 @@ def add_keys(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
 
 def recent_digests(tx: Tx, digests: Iterable[bytes], since: int) -> set[tuple[str, bytes]]:
     """(app, digest) of equal orders placed since then."""
-    found = select(_order.c.app_id, _order.c.digest).where(_order.c.digest.in_(list(digests)), _order.c.created_at >= since)
-    return {(row.app_id, bytes(row.digest)) for row in tx.sql.execute(found)}
+    wanted = sorted(digests)
+    # SQLite has no arrays of bytes: one seek for each.
+    parts: list[Any] = [wanted] if tx.postgres else wanted
+    return {(app_id, bytes(digest)) for part in parts for app_id, digest in _EQUAL.plain(tx.sql, digests=part, since=since)}
 
 
-def drop_old_keys(tx: Tx, before: int, limit: int) -> int:
-    old = select(_key.c.app_id, _key.c.key).where(_key.c.created_at < before).limit(limit)
-    rows = tx.sql.execute(old).all()
-    for row in rows:
-        tx.sql.execute(_key.delete().where(_key.c.app_id == row.app_id, _key.c.key == row.key))
-    return len(rows)
+def _equal(pg: bool) -> Any:
+    digests = bindparam("digests", type_=ARRAY(LargeBinary())) if pg else bindparam("digests", type_=LargeBinary())
+    query = select(_order.c.app_id, _order.c.digest).where(_order.c.digest == (func.any(digests) if pg else digests))
+    return query.where(_order.c.created_at >= bindparam("since"))
+
+
+_EQUAL = Statement(_equal)
 
 
 # --- reads ---

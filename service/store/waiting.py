@@ -4,6 +4,7 @@ no restart forgets it and no crash makes it wrong."""
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -15,10 +16,10 @@ from service.domain.ids import first_id_at
 from service.domain.route import Key, as_keys
 from service.domain.sharing import Shares
 from service.domain.task import Task
-from service.store import accounts
+from service.store import accounts, compiled
 from service.store.compiled import Statement
 from service.store.database import Tx
-from service.store.rows import among, task_columns, to_task
+from service.store.rows import task_columns, to_task
 from service.store.stale import OPEN
 from service.store.tables import TABLES
 
@@ -131,14 +132,21 @@ def lanes(sql: Connection) -> list[Lane]:
 
 def first(tx: Tx, lane: Lane, limit: int) -> list[Task]:
     """Of one lane, those that may go now, in order; locked."""
+    return [to_task(row) for row in _HEAD.plain(tx.sql, app_id=lane.app_id, route=lane.route, now=tx.now, most=limit)]
+
+
+def _head(pg: bool) -> Any:
     query = (
         select(*task_columns())
-        .where(_task.c.place_at.is_not(None), _task.c.app_id == lane.app_id, _task.c.route == lane.route)
-        .where(_task.c.place_at <= tx.now, _task.c.deadline_at > tx.now)
+        .where(_WAITS, _task.c.app_id == bindparam("app_id"), _task.c.route == bindparam("route"))
+        .where(_task.c.place_at <= bindparam("now"), _task.c.deadline_at > bindparam("now"))
         .order_by(_task.c.rank, _task.c.id)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
     )
-    return [to_task(row) for row in tx.sql.execute(query.with_for_update(skip_locked=True) if tx.postgres else query)]
+    return query.with_for_update(skip_locked=True) if pg else query
+
+
+_HEAD = Statement(_head)
 
 
 def ran_out(sql: Connection, now: int, limit: int) -> list[int]:
@@ -147,30 +155,42 @@ def ran_out(sql: Connection, now: int, limit: int) -> list[int]:
 
 
 def weights(tx: Tx, app_ids: Sequence[str]) -> dict[str, int]:
-    query = select(_app.c.id, _app.c.weight).where(among(tx.postgres, _app.c.id, app_ids))
-    return {row.id: row.weight for row in tx.sql.execute(query)} if app_ids else {}
+    return dict(_WEIGHTS.plain(tx.sql, ids=compiled.names(tx.postgres, app_ids))) if app_ids else {}
+
+
+_WEIGHTS = Statement(lambda pg: select(_app.c.id, _app.c.weight).where(compiled.among(pg, _app.c.id, "ids")))
+_ACCOUNT = (_share.c.provider, _share.c.account)
+_CLOCKS = Statement(lambda _: select(*_ACCOUNT, func.max(_share.c.clock)).group_by(*_ACCOUNT))
+_HAD = Statement(
+    lambda pg: select(*_ACCOUNT, _share.c.app_id, _share.c.ended).where(compiled.among(pg, _share.c.app_id, "ids"))
+)
 
 
 def shares(tx: Tx, app_ids: Sequence[str]) -> dict[Key, Shares]:
     """By account: its clock, and what these apps have had of it. Read under `take_turn`."""
-    place = (_share.c.provider, _share.c.account)
-    clocks = select(*place, func.max(_share.c.clock)).group_by(*place)
-    found = {(row[0], row[1]): Shares(int(row[2])) for row in tx.sql.execute(clocks)}
-    query = select(*place, _share.c.app_id, _share.c.ended).where(among(tx.postgres, _share.c.app_id, app_ids))
-    for provider, account, app_id, ended in tx.sql.execute(query) if found else ():
+    found = {(provider, account): Shares(int(clock)) for provider, account, clock in _CLOCKS.plain(tx.sql)}
+    had = _HAD.plain(tx.sql, ids=compiled.names(tx.postgres, app_ids)) if found else ()
+    for provider, account, app_id, ended in had:
         found[provider, account].ended[app_id] = ended
     return found
 
 
 def save_shares(tx: Tx, shares: Mapping[Key, Shares], served: set[tuple[Key, str]]) -> None:
-    new = (postgres_insert if tx.postgres else sqlite_insert)(_share)
-    kept = {name: new.excluded[name] for name in ("ended", "clock")}
     rows = [
         {"provider": p, "account": a, "app_id": app, "ended": shares[p, a].ended[app], "clock": shares[p, a].clock}
         for (p, a), app in sorted(served)
     ]
-    if rows:
-        tx.sql.execute(new.on_conflict_do_update(index_elements=list(_share.primary_key), set_=kept), rows)
+    _SAVE_SHARES.many(tx.sql, rows)
+
+
+def _save_shares(pg: bool) -> Any:
+    new = (postgres_insert if pg else sqlite_insert)(_share)
+    binds: dict[str, Any] = {name: bindparam(name) for name in _share.c.keys()}  # noqa: SIM118 (a table's columns, not a dict)
+    kept = {name: new.excluded[name] for name in ("ended", "clock")}
+    return new.values(binds).on_conflict_do_update(index_elements=list(_share.primary_key), set_=kept)
+
+
+_SAVE_SHARES = Statement(_save_shares)
 
 
 def as_waiting(task: Task, lane: Lane) -> Waiting:
