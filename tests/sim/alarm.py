@@ -33,9 +33,7 @@ class Bell:
     rung_s: float = -NEVER_S
     due: int | None = None
 
-    def rings_at(self, due: int | None, due_s: float, grid_s: float) -> float | None:
-        if due is None:
-            return None
+    def rings_at(self, due: int, due_s: float, grid_s: float) -> float:
         if due != self.due:
             self.due, self.gap_s = due, self.interval_s
         at = max(due_s, self.rung_s + self.gap_s)
@@ -65,13 +63,13 @@ class Alarm:
             self._seen_changes = changes
             self._due = dict(zip(LOOKERS, self._raw.execute(_DUE).fetchone(), strict=True))
         now_s, now = self._loop.time(), self._parts.clock()
-        counted = self._parts.metrics.ledger.totals.total()
+        counted = sum(self._parts.metrics.ledger.totals.values())
         upcoming: float | None = None
         for name, bell in self._bells.items():
             due = (now if counted != self._booked else None) if name == BOOKKEEPER else self._due[name]
-            at = bell.rings_at(due, now_s + ((due or 0) - now) / 1000, self._grid_s)
-            if at is None:
+            if due is None:
                 continue
+            at = bell.rings_at(due, now_s + (due - now) / 1000, self._grid_s)
             if at <= now_s:
                 if name == BOOKKEEPER:
                     self._booked = counted

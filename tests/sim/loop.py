@@ -6,8 +6,9 @@ the process can be killed between any two steps: whatever it had on the way neve
 
 import asyncio
 import contextvars
-import selectors
+import heapq
 import warnings
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,21 +16,18 @@ PROCESS: contextvars.ContextVar[int] = contextvars.ContextVar("process", default
 """Which life of the service a piece of code belongs to; 0: the world around it."""
 
 
-class _NoSockets(selectors.SelectSelector):
-    """Never looks at a socket: it is asked only how long to wait, and that is where time passes."""
-
-    loop: "VirtualLoop"
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None or timeout > 0:
-            self.loop.pass_time(timeout)
-        return []
+FEW_TIMERS = 100
+"""With more of them, and half of them cancelled, those are thrown away."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _stopping: bool
+    _clock_resolution: float
+    _timer_cancelled_count: int
+
     def __init__(self) -> None:
-        selector = _NoSockets()
-        selector.loop = self
         self._now = 0.0
         self.steps = 0
         self.before_step: Callable[[], None] | None = None
@@ -38,16 +36,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Called when nothing is ready, with the time of the next timer: an earlier time at which to be asked again, or None."""
         self._tasks: dict[int, list[asyncio.Task[Any]]] = {}
         self._dead: set[int] = set()
-        super().__init__(selector)
-        self.set_task_factory(self._made)
+        super().__init__()
+        self.set_task_factory(self._made)  # type: ignore[arg-type]
 
     def time(self) -> float:
         return self._now
 
-    def pass_time(self, timeout: float | None) -> None:
-        upcoming = None if timeout is None else self._scheduled[0]._when  # type: ignore[attr-defined]
+    def _pass_time(self, upcoming: float | None) -> None:
         sooner = self.idle(upcoming) if self.idle is not None else None
-        if self._ready:  # type: ignore[attr-defined]
+        if self._ready:
             return
         if sooner is not None and (upcoming is None or sooner < upcoming):
             upcoming = sooner
@@ -55,17 +52,44 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise RuntimeError("everybody waits for somebody else: nothing will ever happen again")
         self._now = max(self._now, upcoming)
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
-        handle = super().call_soon(callback, *args, context=context)
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
+        """As every loop does it, without the questions for which there are other threads."""
+        handle = asyncio.Handle(callback, args, self, context)
         if self._dead and context is not None and context.get(PROCESS, 0) in self._dead:
             handle.cancel()  # an answer that came too late for whoever waited for it
+        self._ready.append(handle)
         return handle
 
     def _run_once(self) -> None:
+        """As every loop does it, in the same order, and without looking for sockets."""
         self.steps += 1
         if self.before_step is not None:
             self.before_step()
-        super()._run_once()  # type: ignore[misc]
+        self._forget_cancelled()
+        ready, scheduled = self._ready, self._scheduled
+        if not ready and not self._stopping and not (scheduled and scheduled[0]._when <= self._now):
+            self._pass_time(scheduled[0]._when if scheduled else None)
+        until = self._now + self._clock_resolution
+        while scheduled and scheduled[0]._when < until:
+            timer = heapq.heappop(scheduled)
+            timer._scheduled = False
+            ready.append(timer)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _forget_cancelled(self) -> None:
+        scheduled = self._scheduled
+        if len(scheduled) > FEW_TIMERS and self._timer_cancelled_count > len(scheduled) / 2:
+            for timer in scheduled:
+                timer._scheduled = not timer._cancelled
+            scheduled[:] = [timer for timer in scheduled if not timer._cancelled]
+            heapq.heapify(scheduled)
+            self._timer_cancelled_count = 0
+        while scheduled and scheduled[0]._cancelled:
+            self._timer_cancelled_count -= 1
+            heapq.heappop(scheduled)._scheduled = False
 
     def _made(self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **kw: Any) -> asyncio.Task[Any]:
         task = asyncio.Task(coro, loop=loop, **kw)
@@ -87,10 +111,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             for task in tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 try:
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
                 except BaseException:
                     continue  # a `finally` that wanted to wait: a dead process waits for nothing
-        for handle in [*self._ready, *self._scheduled]:  # type: ignore[attr-defined]
+        for handle in [*self._ready, *self._scheduled]:
             if handle._context.get(PROCESS, 0) == number:
                 handle.cancel()
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 
+from service.egress.transport import Limits, Transport
+from service.wire import Post, Reply
 from tests.sim import provider as wire
 from tests.sim.calls import tell
 from tests.sim.process import unsent
 from tests.sim.provider import START_S, Job, Provider
+from tests.sim.sent import Sent
 from tests.sim.story import Fault
 from tests.sim.subscribers import at_subscriber
 
@@ -18,20 +21,32 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 
-class Wire(httpx.AsyncBaseTransport):
-    """The network as one process sees it."""
+class Wire(Transport):
+    """The network as one process sees it, in the place of the real transport: what the service says comes as it is said there."""
 
-    def __init__(self, world: "World", number: int) -> None:
-        self._world, self._number = world, number
+    def __init__(self, world: "World") -> None:
+        self._world = world
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def reply(self, request: httpx.Request | Post, limits: Limits) -> Reply:
         assert unsent() is None, unsent()
         answer: asyncio.Future[wire.Reply] = self._world.loop.create_future()
-        carry(self._world, request, answer)
-        status, headers, body = await answer
-        if request.url.host in self._world.providers:
+        sent = Sent.of(request)
+        carry(self._world, sent, answer)
+        late = self._world.loop.call_later(limits.total_s, _too_late, answer)
+        try:
+            status, headers, body = await answer
+        finally:
+            late.cancel()
+        if len(body) > limits.cap:
+            raise httpx.RemoteProtocolError(f"longer than {limits.cap} bytes")
+        if sent.host in self._world.providers:
             headers = headers | {"date": formatdate(START_S + self._world.now_s, usegmt=True)}
-        return httpx.Response(status, headers=headers, content=body)
+        return Reply(status, headers, body)
+
+
+def _too_late(answer: "asyncio.Future[wire.Reply]") -> None:
+    if not answer.done():
+        answer.set_exception(httpx.ReadTimeout("no whole answer in time"))
 
 
 def mode(world: "World", host: str) -> str:
@@ -42,8 +57,8 @@ def mode(world: "World", host: str) -> str:
     return kind
 
 
-def carry(world: "World", request: httpx.Request, answer: "asyncio.Future[wire.Reply]") -> None:
-    host = request.url.host
+def carry(world: "World", request: Sent, answer: "asyncio.Future[wire.Reply]") -> None:
+    host = request.host
     kind = mode(world, host)
     trouble = _submit_trouble(world, request) if host in world.providers and request.method == "POST" else None
     if kind.endswith("refuses") or (trouble is not None and trouble.kind == "submit refused"):
@@ -56,8 +71,8 @@ def carry(world: "World", request: httpx.Request, answer: "asyncio.Future[wire.R
         world.later(world.latency(), at_subscriber, world, request, answer, kind)
 
 
-def _submit_trouble(world: "World", request: httpx.Request) -> Fault | None:
-    number = _order_of(orjson.loads(request.content))
+def _submit_trouble(world: "World", request: Sent) -> Fault | None:
+    number = _order_of(orjson.loads(request.body))
     for trouble in world.troubles.get(number, ()):
         if trouble.kind.startswith("submit"):
             world.troubles[number].remove(trouble)
@@ -66,20 +81,18 @@ def _submit_trouble(world: "World", request: httpx.Request) -> Fault | None:
     return None
 
 
-def _at_provider(
-    world: "World", request: httpx.Request, answer: "asyncio.Future[wire.Reply]", kind: str, trouble: Fault | None
-) -> None:
-    played = world.providers[request.url.host]
+def _at_provider(world: "World", request: Sent, answer: "asyncio.Future[wire.Reply]", kind: str, trouble: Fault | None) -> None:
+    played = world.providers[request.host]
     broken = _BROKEN.get(kind)
     if broken is not None:
         reply = broken
     elif request.method != "POST":
-        reply = played.answer(START_S + world.now_s, request.method, request.url.path, request.url.query.decode())
+        reply = played.answer(START_S + world.now_s, request.method, request.path, request.query)
     else:
         kind = "" if trouble is None else trouble.kind
         made = _REFUSALS.get(kind)
         if made is None:
-            reply = _accept(world, played, orjson.loads(request.content))
+            reply = _accept(world, played, orjson.loads(request.body))
             if kind == "submit times out after accept":
                 return
             if kind == "submit resets after accept":

@@ -12,6 +12,8 @@ from tests.sim.check import breaches
 from tests.sim.story import Story, draw
 from tests.sim.world import World
 
+UNTIDY = 3
+"""Worlds whose rubbish may lie about."""
 SHRINK_S = 60.0
 """For the search for a shorter story."""
 
@@ -77,8 +79,8 @@ def live(story: Story, tell: bool = False) -> Outcome:
 
 def worlds(first_seed: int, step: int, lifetimes: int, until_s: float | None = None) -> Iterator[Outcome]:
     """Seeds `first_seed`, `first_seed + step`, … until so many lifetimes were lived, or until then by the process's clock."""
-    lived, seed = 0, first_seed
-    gc.disable()  # between worlds it costs less than within them, and what was there before is not looked at again
+    lived, seed, untidy = 0, first_seed, 0
+    gc.disable()  # between some worlds it costs less than within them, and what was there before is not looked at again
     gc.freeze()
     try:
         while lived < lifetimes and (until_s is None or time.monotonic() < until_s):
@@ -86,7 +88,9 @@ def worlds(first_seed: int, step: int, lifetimes: int, until_s: float | None = N
             lived += len(outcome.story.orders)
             seed += step
             yield outcome
-            gc.collect()
+            if (untidy := untidy + 1) == UNTIDY:
+                untidy = 0
+                gc.collect()
     finally:
         gc.unfreeze()
         gc.enable()

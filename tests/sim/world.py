@@ -137,7 +137,7 @@ class World:
                 self.story.seed,
                 self.loop,
                 self.clock,
-                Wire(self, self.number),
+                Wire(self),
                 self.desks(),
                 self.disk,
                 Keep(tasks=self.story.keep_days, events=self.story.keep_days, receipts=self.story.keep_days),
