@@ -20,6 +20,8 @@ class Due(NamedTuple):
     hurried: bool
     lease_until: int
     body: bytes
+    pace_id: int | None = None
+    """Of the address it was claimed for, which its subscription may have left since; None: it keeps no pace."""
 
     def __repr__(self) -> str:
         return f"Due(id={self.id}, fence={self.fence})"  # a body holds a caller's prompt

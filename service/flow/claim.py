@@ -175,6 +175,7 @@ def _due(lane: Any, row: Sequence[Any], lease_until: int) -> Due:
         bool(hurried),
         lease_until,
         bytes(body),
+        lane.pace_id,
     )
 
 
@@ -190,4 +191,4 @@ def _release(tx: Tx, work: Sequence[Due]) -> None:
     given = {due.subscription_id for due in work if due.id in standing}
     rows = lanes.lately(tx, given)
     lanes.touch(tx, {i: tx.now for i, row in rows.items() if row.status == "active"})
-    lanes.free_paces(tx, {row.pace_id: tx.now for row in rows.values() if row.pace_id is not None})
+    lanes.free_paces(tx, {(due.pace_id, due.lease_until): tx.now for due in work if due.pace_id is not None})

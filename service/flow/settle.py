@@ -1,9 +1,10 @@
 """What attempts came to, written down: outcomes, attempts, how their lanes are doing, and what has to be told of it.
 
-One group commit, fenced: whoever comes back with an older fence has lost his lease and settles nothing.
+One group commit, fenced: whoever comes back with an older fence has lost his lease, or was overtaken by a request to send
+again. He settles nothing; what he tried is written down all the same, as an attempt that takes no step of the schedule.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from service.flow.recall import recall
 from service.parts import Parts
 from service.store import deliveries, lanes
 from service.store.database import Tx
+from service.store.deliveries import Held
 
 TOLD_AGAIN_MS = 3_600_000
 """Deliveries given up are told of once an hour for each subscription, with their number."""
@@ -60,13 +62,17 @@ class Lane:
     abandoned: int = 0
     last: tuple[Due, str] | None = None
     """The delivery given up last, and why."""
-    pace_at: int = 0
+    paces: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Addresses that were written to, with the lease they were held by, and when they may be again."""
     failed_at: int = field(init=False)
     """When it failed last; attempts that end together fail at one moment."""
 
     def __post_init__(self) -> None:
         self.before = self.health
         self.failed_at = self.row.failed_at
+
+    def changed_since(self, s: Settlement) -> bool:
+        return bool(self.row.version != s.parcel[0].version)
 
     def schedule(self) -> Sequence[float]:
         return SCHEDULE if self.row.schedule is None else (0, *orjson.loads(self.row.schedule))
@@ -82,47 +88,73 @@ async def settle(parts: Parts, settlements: Sequence[Settlement]) -> Settled:
 
 def settle_all(tx: Tx, parts: Parts, batches: Sequence[Sequence[Settlement]]) -> list[Settled]:
     settlements = [s for batch in batches for s in batch]
-    standing = deliveries.held(tx, [(due.id, due.fence) for s in settlements for due in s.parcel])
+    held = deliveries.held(tx, [due.id for s in settlements for due in s.parcel])
     found = lanes.lately(tx, {s.subscription_id for s in settlements})
     mine = {i: Lane(row, Health(row.failures, row.held_until, row.failing_since)) for i, row in found.items()}
+    late = _late(tx, settlements, held)
     delivered: list[int] = []
     others: list[tuple[Any, ...]] = []
     attempts: list[tuple[Any, ...]] = []
+    for s, due in late:
+        held[due.id] = held[due.id].with_one_more()
+        attempts.append(_attempt_row(s, due, held[due.id].attempts))
     for s in settlements:
         lane = mine.get(s.subscription_id)
-        counted = [due for due in s.parcel if (due.id, due.fence) in standing]
+        counted = [due for due in s.parcel if due.id in held and held[due.id].knows(due.fence)]
         if lane is None or not counted:
             continue
         told = isinstance(s.outcome, Told)
-        lane.health = felt(lane.health, s.outcome, tx.now, parts.random())
-        lane.pace_at = max(lane.pace_at, s.at + PACE_MS)
-        if not told:
-            lane.failed_at = tx.now
+        _feel(lane, s, tx.now, parts.random())
         for due in counted:
-            attempts.append(_attempt_row(s, due))
+            now = held[due.id]
+            if due.fence < now.fence:
+                continue
+            attempts.append(_attempt_row(s, due, now.attempts + 1))
             if told:
                 delivered.append(due.id)
-            elif (
-                standing[due.id, due.fence] == deliveries.SKIPPED
-            ):  # it was disabled meanwhile: nothing follows from this attempt
-                others.append((deliveries.SKIPPED, due.attempts + 1, due.hurried, None, tx.now, due.id))
+            elif now.state == deliveries.SKIPPED:  # it was disabled meanwhile: nothing follows from this attempt
+                others.append((deliveries.SKIPPED, now.attempts + 1, due.hurried, None, tx.now, due.id))
             else:
-                others.append(_after(due, _decide(parts, lane, s, due, tx.now), tx.now))
-    deliveries.settle(tx, delivered, others, attempts)
+                others.append(_after(due, now, _decide(parts, lane, s, due, now, tx.now), tx.now))
+    deliveries.settle(tx, [due.id for _, due in late], delivered, others, attempts)
     told_of = _tell(tx, parts, mine.values())
     _carry_over(tx, mine.values())
-    held = {i for i, lane in mine.items() if lane.health.held_until > tx.now}
-    answers = [Settled(held)] * len(batches)
+    resting = {i for i, lane in mine.items() if lane.health.held_until > tx.now}
+    answers = [Settled(resting)] * len(batches)
     if told_of:
-        answers[0] = Settled(held, told_of)
+        answers[0] = Settled(resting, told_of)
     return answers
 
 
-def _decide(parts: Parts, lane: Lane, s: Settlement, due: Due, now: int) -> Decision:
-    number = due.attempts + 1 - due.spent
+def _late(tx: Tx, settlements: Sequence[Settlement], held: Mapping[int, Held]) -> list[tuple[Settlement, Due]]:
+    """Attempts of those who settle nothing any more. None of a task that was forgotten meanwhile: what is said of it is not
+    kept, and its notice may have come back with the answer."""
+    late = [(s, due) for s in settlements for due in s.parcel if due.id in held and due.fence < held[due.id].fence]
+    forgotten = deliveries.forgotten(tx, [due.id for _, due in late]) if late else set()
+    return [(s, due) for s, due in late if due.id not in forgotten]
+
+
+def _feel(lane: Lane, s: Settlement, now: int, jitter: float) -> None:
+    """How the lane is after it, and when the address that was written to may be again."""
+    after = felt(lane.health, s.outcome, now, jitter)
+    due = s.parcel[0]
+    if due.pace_id is not None:
+        held_by = due.pace_id, due.lease_until
+        lane.paces[held_by] = max(lane.paces.get(held_by, 0), s.at + PACE_MS, after.held_until)
+    if lane.changed_since(s) and not isinstance(s.outcome, Told):
+        return  # another address by now, maybe, or other keys: what failed as it was says nothing about it
+    lane.health = after
+    if not isinstance(s.outcome, Told):
+        lane.failed_at = now
+
+
+def _decide(parts: Parts, lane: Lane, s: Settlement, due: Due, standing: Held, now: int) -> Decision:
+    number = standing.attempts + 1 - standing.spent
     decision = classify(s.outcome, number, now, parts.random(), lane.schedule(), hurried=due.hurried)
     since = lane.health.failing_since
     match decision:
+        case Disable() if lane.changed_since(s):
+            return Retry(now)
         case Disable(reason):
             lane.disabled = reason
         case Dead() | Retry() if since is not None and worn_out(since, lane.row.failed_at, now):
@@ -133,9 +165,9 @@ def _decide(parts: Parts, lane: Lane, s: Settlement, due: Due, now: int) -> Deci
     return decision
 
 
-def _after(due: Due, decision: Decision, now: int) -> tuple[Any, ...]:
+def _after(due: Due, standing: Held, decision: Decision, now: int) -> tuple[Any, ...]:
     """State, attempts, hurried, due_at, ended_at, id."""
-    number = due.attempts + 1
+    number = standing.attempts + 1
     match decision:
         case Retry(at, hurried=extra):
             return deliveries.OPEN, number, due.hurried or extra, at, None, due.id
@@ -145,13 +177,13 @@ def _after(due: Due, decision: Decision, now: int) -> tuple[Any, ...]:
             raise AssertionError("what arrived is settled together")
 
 
-def _attempt_row(s: Settlement, due: Due) -> tuple[Any, ...]:
+def _attempt_row(s: Settlement, due: Due, number: int) -> tuple[Any, ...]:
     """In the order of the table's columns: of what, outcome, status, error, elapsed_ms, answer, at."""
     outcome = s.outcome
     error = None if isinstance(outcome, Told) else outcome.reason
     status = None if s.status is None else str(s.status)
     told = (type(outcome).__name__.lower(), status, error, s.elapsed_ms, s.answer or None, s.at)
-    return due.id, due.attempts + 1, due.app_id, *told
+    return due.id, number, due.app_id, *told
 
 
 def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
@@ -159,7 +191,7 @@ def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
     working: list[int] = []
     failing: list[int] = []
     feel: list[dict[str, Any]] = []
-    paced: dict[int, int] = {}
+    paced: dict[tuple[int, int], int] = {}
     for lane in mine:
         was, now = lane.before, lane.health
         if (was.failing_since is None) is not (now.failing_since is None):
@@ -170,8 +202,7 @@ def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
             due_at = None if lane.row.status == "paused" else max(tx.now, now.held_until)
             health = {"_failures": now.failures, "_held_until": now.held_until, "_failed_at": lane.failed_at}
             feel.append({"_id": lane.row.id, "_due_at": due_at, **health})
-        if lane.row.pace_id is not None and lane.pace_at:
-            paced[lane.row.pace_id] = max(lane.pace_at, now.held_until)
+        paced |= lane.paces
     if working:
         deliveries.mark_working(tx, working)
     if failing:

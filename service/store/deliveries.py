@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, bindparam, null, select, text, union_all, update
 
+from service.domain.forgetting import FORGOTTEN
 from service.store import compiled, lanes
 from service.store.bulk import Insert, Update
 from service.store.compiled import Statement
@@ -12,7 +13,9 @@ from service.store.database import Tx
 from service.store.rows import among, insert
 from service.store.tables import TABLES
 
-_sub, _delivery, _attempt, _event, _lane = (TABLES[n] for n in ("subscription", "delivery", "attempt", "event", "lane"))
+_sub, _delivery, _attempt, _event, _lane, _task = (
+    TABLES[n] for n in ("subscription", "delivery", "attempt", "event", "lane", "task")
+)
 
 OPEN, SKIPPED = "pending", "skipped"
 UNDELIVERED = ("abandoned", "skipped")
@@ -160,21 +163,47 @@ def lease(tx: Tx, delivery_ids: Sequence[int], lease_until: int) -> dict[int, An
     return {row[0]: row for row in _LEASED.one(tx.sql, ids=named)}
 
 
-def _fences(pg: bool) -> Any:
-    query = select(_delivery.c.id, _delivery.c.fence, _delivery.c.state).where(compiled.among(pg, _delivery.c.id, "ids"))
-    query = query.where(_delivery.c.state.in_((bindparam("_open", OPEN), bindparam("_skipped", SKIPPED))))
+class Held(NamedTuple):
+    """A delivery as it is while whoever had leased it comes back."""
+
+    fence: int
+    state: str
+    attempts: int
+    spent: int
+
+    def stands(self, fence: int) -> bool:
+        """The lease with this fence. Skipped: its subscription was disabled while the attempt was under way."""
+        return fence == self.fence and self.state in (OPEN, SKIPPED)
+
+    def knows(self, fence: int) -> bool:
+        """An attempt with this fence was not written down yet."""
+        return fence < self.fence or self.stands(fence)
+
+    def with_one_more(self) -> "Held":
+        """Attempt, which takes no step of the schedule."""
+        return self._replace(attempts=self.attempts + 1, spent=self.spent + 1)
+
+
+def _held(pg: bool) -> Any:
+    columns = (_delivery.c[name] for name in ("id", *Held._fields))
+    query = select(*columns).where(compiled.among(pg, _delivery.c.id, "ids"))
     return query.order_by(_delivery.c.id).with_for_update() if pg else query
 
 
-_FENCES = Statement(_fences)
+_HELD = Statement(_held)
 
 
-def held(tx: Tx, claims: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
-    """Which of these (delivery, fence) leases still stand, and in what state; locked. Skipped: its subscription was disabled
-    while the attempt was under way. By both: an older lease of the same delivery may be asked about in the same commit."""
-    rows = _FENCES.plain(tx.sql, ids=compiled.names(tx.postgres, [i for i, _ in claims]))
-    found = {i: (fence, state) for i, fence, state in rows}
-    return {(i, fence): found[i][1] for i, fence in claims if i in found and found[i][0] == fence}
+def held(tx: Tx, delivery_ids: Iterable[int]) -> dict[int, Held]:
+    """Locked."""
+    rows = _HELD.plain(tx.sql, ids=compiled.names(tx.postgres, delivery_ids))
+    return {row[0]: Held._make(row[1:]) for row in rows}
+
+
+def forgotten(tx: Tx, delivery_ids: Sequence[int]) -> set[int]:
+    """Those that tell of a task whose content was erased."""
+    query = select(_delivery.c.id).join(_event, _event.c.id == _delivery.c.event_id).join(_task, _task.c.id == _event.c.task_id)
+    query = query.where(among(tx.postgres, _delivery.c.id, delivery_ids), _task.c.reason == FORGOTTEN)
+    return set(tx.sql.execute(query).scalars())
 
 
 _DELIVERED = Statement(
@@ -190,12 +219,27 @@ _DELIVERED = Statement(
     )
 )
 _SETTLE = Update("delivery", ("state", "attempts", "hurried", "due_at", "ended_at"))
+_COUNT_LATE = Statement(
+    lambda _: (
+        update(_delivery)
+        .where(_delivery.c.id == bindparam("_id"))
+        .values(attempts=_delivery.c.attempts + bindparam("_one", 1), spent=_delivery.c.spent + bindparam("_one", 1))
+    )
+)
 _ADD_ATTEMPTS = Insert("attempt")
 
 
-def settle(tx: Tx, delivered: Sequence[int], others: Sequence[tuple[Any, ...]], attempts: Sequence[tuple[Any, ...]]) -> None:
-    """Outcomes together with their attempts: all that arrived in one statement; the others as state, attempts, hurried,
-    due_at, ended_at and id; attempts in the order of the table's columns."""
+def settle(
+    tx: Tx,
+    late: Sequence[int],
+    delivered: Sequence[int],
+    others: Sequence[tuple[Any, ...]],
+    attempts: Sequence[tuple[Any, ...]],
+) -> None:
+    """Outcomes together with their attempts: those that came too late to decide are counted, and take no step of the schedule;
+    all that arrived in one statement; the others as state, attempts, hurried, due_at, ended_at and id; attempts in the order
+    of the table's columns."""
+    _COUNT_LATE.many(tx.sql, [{"_id": delivery_id} for delivery_id in late])
     if delivered:
         _DELIVERED.one(tx.sql, ids=compiled.names(tx.postgres, delivered), now=tx.now)
     _SETTLE.rows(tx, others)
@@ -204,7 +248,8 @@ def settle(tx: Tx, delivered: Sequence[int], others: Sequence[tuple[Any, ...]], 
 
 def release(tx: Tx, claims: Sequence[tuple[int, int]]) -> set[int]:
     """Leases given back unused: due again. Which of them were."""
-    standing = {i for (i, _), state in held(tx, claims).items() if state == OPEN}
+    found = held(tx, [i for i, _ in claims])
+    standing = {i for i, fence in claims if i in found and found[i].stands(fence) and found[i].state == OPEN}
     tx.sql.execute(update(_delivery).where(among(tx.postgres, _delivery.c.id, sorted(standing))).values(due_at=tx.now))
     return standing
 

@@ -78,16 +78,18 @@ def _forget_notices(tx: Tx, task_ids: Sequence[int]) -> list[tuple[int, int]]:
     bones = [{"_id": row.id, "_body": forgetting.notice(bytes(row.body))} for row in rows]
     if bones:
         tx.sql.execute(update(_event).where(_event.c.id == bindparam("_id")).values(body=bindparam("_body")), bones)
-    told = select(_delivery.c.id).where(_delivery.c.event_id.in_(select(_event.c.id).where(of_tasks)))
-    tx.sql.execute(update(_attempt).where(_attempt.c.delivery_id.in_(told)).values(answer=None))
     # After the events: whoever leased one of them meanwhile read the old notice, and is fenced off as well.
-    open_ones = select(_delivery.c.id, _delivery.c.fence).where(
-        _delivery.c.event_id.in_(select(_event.c.id).where(of_tasks)), _delivery.c.state == "pending"
+    told = select(_delivery.c.id, _delivery.c.fence, _delivery.c.state).where(
+        _delivery.c.event_id.in_(select(_event.c.id).where(of_tasks))
     )
-    query = open_ones.order_by(_delivery.c.id)  # the order in which settlements lock them
-    fences = [(row.id, row.fence + 1) for row in tx.sql.execute(query.with_for_update() if tx.postgres else query)]
+    query = told.order_by(_delivery.c.id)  # the order in which settlements lock them
+    found = tx.sql.execute(query.with_for_update() if tx.postgres else query).all()
+    fences = [(row.id, row.fence + 1) for row in found if row.state in ("pending", "skipped")]
     fenced = update(_delivery).where(among(tx.postgres, _delivery.c.id, [delivery_id for delivery_id, _ in fences]))
     tx.sql.execute(fenced.values(fence=_delivery.c.fence + 1))
+    # All of them are locked: whoever settled one before has committed, and whoever settles one now sees that it is forgotten.
+    answers = update(_attempt).where(among(tx.postgres, _attempt.c.delivery_id, [row.id for row in found]))
+    tx.sql.execute(answers.values(answer=None))
     return fences
 
 

@@ -170,7 +170,7 @@ def wake(tx: Tx, lane_id: int) -> None:
 _LATELY = Statement(
     lambda pg: (
         select(
-            *(_sub.c[n] for n in ("id", "app_id", "task_id", "status", "schedule", "failing_since", "pace_id")),
+            *(_sub.c[n] for n in ("id", "app_id", "task_id", "status", "schedule", "failing_since", "version")),
             *(_lane.c[n] for n in ("failures", "held_until", "failed_at", "abandoned", "abandoned_at")),
         )
         .select_from(_sub.join(_lane, _lane.c.id == _sub.c.id))
@@ -253,10 +253,12 @@ def set_paces(tx: Tx, next_at: Mapping[int, int]) -> None:
     _SET_PACE.many(tx.sql, [{"pace_id": pace_id, "at": at} for pace_id, at in sorted(next_at.items())])
 
 
-def free_paces(tx: Tx, next_at: Mapping[int, int]) -> None:
-    """These addresses may be written to again from then on: whatever waits for them looks again."""
-    set_paces(tx, next_at)
-    _SOONER.many(tx.sql, [{"pace_id": pace_id, "at": at} for pace_id, at in sorted(next_at.items())])
+def free_paces(tx: Tx, next_at: Mapping[tuple[int, int], int]) -> None:
+    """These addresses may be written to again from then on: whatever waits for them looks again. Each with the end of the
+    lease it was held by: whoever has held it longer than that may find it in another's hands, and leaves it there."""
+    for (pace_id, lease_until), at in sorted(next_at.items()):
+        if _FREE_PACE.plain(tx.sql, pace_id=pace_id, lease_until=lease_until, at=at):
+            _SOONER.one(tx.sql, pace_id=pace_id, at=at)
 
 
 def _sooner() -> Any:
@@ -266,4 +268,12 @@ def _sooner() -> Any:
     return update(_lane).where(sooner).values(due_at=at)
 
 
+_FREE_PACE = Statement(
+    lambda _: (
+        update(_pace)
+        .where(_pace.c.id == bindparam("pace_id"), _pace.c.next_at == bindparam("lease_until"))
+        .values(next_at=bindparam("at"))
+        .returning(_pace.c.id)
+    )
+)
 _SOONER = Statement(lambda _: _sooner())

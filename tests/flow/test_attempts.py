@@ -7,7 +7,7 @@ from service.egress import BlockedAddress, HungUp
 from service.flow import claim, deliver, settle, subscribe
 from service.store import deliveries
 from service.store.database import Tx
-from tests.flow.couriers import answers, attempts, pass_time, queued, steady
+from tests.flow.couriers import SLACK, answers, attempts, pass_time, queued, steady
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -144,32 +144,77 @@ async def test_what_is_already_told_is_not_told_again_by_a_late_settlement(world
     assert parcel[0].fence > slow[0].fence
     await settle.settle(world.parts, [sent.settlement])
     [row] = await world.deliveries()
-    assert (row.state, row.attempts) == ("pending", 0), "whoever lost his lease settles nothing"
+    assert (row.state, row.attempts - row.spent) == ("pending", 0), "whoever lost his lease settles nothing"
     again = await deliver.try_once(world.parts, world.addressees, parcel)
     assert again.settlement is not None
     await settle.settle(world.parts, [again.settlement])
     [row] = await world.deliveries()
-    assert (row.state, row.attempts) == ("delivered", 1)
+    assert (row.state, row.attempts) == ("delivered", 2), "and what he sent was sent"
     assert len({said.id for said in world.said}) == 1
 
 
-async def test_a_late_settlement_settles_nothing_beside_the_one_that_holds_the_lease(world: World) -> None:
-    """Both in one commit: the lease of the one says nothing for the other."""
+async def in_the_air_and_resent(world: World, *said: httpx.Response) -> tuple[settle.Settlement, settle.Settlement]:
+    """One delivery was sent, and sent again on request before it was known what came of it: both attempts, in this order."""
     await world.subscribe()
+    world.on_notice["hook.test"] = list(said)
     await queued(world)
     [slow] = [(due,) for due in world.parts.courier.take(10)]
-    late = await deliver.try_once(world.parts, world.addressees, slow)
+    first = await deliver.try_once(world.parts, world.addressees, slow)
     [row] = await world.deliveries()
     await subscribe.resend(world.parts, "default", row.id)
     [parcel] = await claim.claim(world.parts, 10)
-    world.on_notice["hook.test"] = answers(500)
-    held = await deliver.try_once(world.parts, world.addressees, parcel)
-    assert late.settlement is not None
-    assert held.settlement is not None
-    await settle.settle(world.parts, [late.settlement, held.settlement])
+    second = await deliver.try_once(world.parts, world.addressees, parcel)
+    assert first.settlement is not None
+    assert second.settlement is not None
+    return first.settlement, second.settlement
+
+
+async def numbered(world: World) -> list[tuple[int, str]]:
+    return [(row.number, row.outcome) for row in await world.rows("SELECT number, outcome FROM attempt ORDER BY number")]
+
+
+async def test_a_late_settlement_settles_nothing_beside_the_one_that_holds_the_lease(world: World) -> None:
+    """Both in one commit: the lease of the one says nothing for the other, and both were made."""
+    late, held = await in_the_air_and_resent(world, *answers(200), *answers(500))
+    await settle.settle(world.parts, [late, held])
+    [row] = await world.deliveries()
+    assert (row.state, row.attempts, row.spent) == ("pending", 2, 1)
+    assert row.due_at - world.now in range(4_000, 6_001), "the first step of its schedule"
+    assert await numbered(world) == [(1, "told"), (2, "failed")]
+
+
+async def test_an_attempt_that_was_in_the_air_when_its_delivery_was_resent_is_recorded_before_the_new_one(world: World) -> None:
+    late, held = await in_the_air_and_resent(world, *answers(500), *answers(200))
+    await settle.settle(world.parts, [late])
     [row] = await world.deliveries()
     assert (row.state, row.attempts) == ("pending", 1)
-    assert [outcome for _, outcome, _ in await attempts(world)] == ["failed"]
+    await settle.settle(world.parts, [held])
+    [row] = await world.deliveries()
+    assert (row.state, row.attempts) == ("delivered", 2)
+    assert await numbered(world) == [(1, "failed"), (2, "told")]
+
+
+async def test_an_attempt_that_ends_after_the_one_that_replaced_it_is_recorded_and_changes_nothing(world: World) -> None:
+    late, held = await in_the_air_and_resent(world, *answers(500), *answers(200))
+    await settle.settle(world.parts, [held])
+    await settle.settle(world.parts, [late])
+    [row] = await world.deliveries()
+    assert (row.state, row.attempts, row.due_at) == ("delivered", 2, None)
+    assert await numbered(world) == [(1, "told"), (2, "failed")]
+    await settle.settle(world.parts, [held])
+    assert len(await numbered(world)) == 2, "nothing is settled twice"
+
+
+async def test_a_message_in_the_air_whose_notice_was_resent_frees_its_chat_address(world: World) -> None:
+    await world.subscribe(SLACK, "slack", events=["task.queued"])
+    await queued(world)
+    [parcel] = await claim.claim(world.parts, 10)
+    sent = await deliver.try_once(world.parts, world.addressees, parcel)
+    assert sent.settlement is not None
+    await subscribe.resend(world.parts, "default", parcel[0].id)
+    await settle.settle(world.parts, [sent.settlement])
+    await pass_time(world, 2 / 3_600)
+    assert len(world.said) == 2, "a second later, and not when the lease of the first would have ended"
 
 
 async def test_an_attempt_in_the_air_is_recorded_although_its_subscription_was_disabled_meanwhile(world: World) -> None:
@@ -196,6 +241,23 @@ async def test_an_attempt_in_the_air_is_recorded_although_its_subscription_was_d
     assert [outcome for _, outcome, _ in await attempts(world)] == ["told", "failed"]
     [lane] = await world.rows("SELECT due_at FROM lane")
     assert lane.due_at is not None, "there may be more to set aside"
+
+
+async def test_a_410_of_the_address_it_had_before_disables_nobody(world: World) -> None:
+    sub = await world.subscribe()
+    world.on_notice["hook.test"] = answers(410)
+    await queued(world)
+    [parcel] = [(due,) for due in world.parts.courier.take(10)]
+    refused = await deliver.try_once(world.parts, world.addressees, parcel)
+    assert refused.settlement is not None
+    changed = await world.api("PATCH", f"/v1/subscriptions/{sub.name}", {"target": "https://moved.test/"})
+    assert changed.status_code == 200
+    await settle.settle(world.parts, [refused.settlement])
+    await world.deliver()
+    assert [said.host for said in world.said] == ["hook.test", "moved.test"]
+    assert await states(world) == ["delivered"]
+    [row] = await world.rows("SELECT status, failing_since FROM subscription")
+    assert tuple(row) == ("active", None)
 
 
 async def test_a_fault_of_ours_is_an_attempt_on_schedule_and_says_no_secret(

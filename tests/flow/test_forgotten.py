@@ -1,11 +1,15 @@
 """What was forgotten stays forgotten, and what is kept no more is not placed again."""
 
+import asyncio
+
 import httpx
 import pytest
 
 from service.domain.errors import KeyReused
-from service.flow import deliver, settle
+from service.flow import deliver, settle, subscribe
 from service.flow.forget import forget_task
+from service.store import deliveries
+from service.store.database import Tx
 from service.store.tables import TABLES
 from tests.world import World
 
@@ -50,6 +54,47 @@ async def test_an_answer_to_what_was_on_the_wire_when_its_task_was_forgotten_is_
     await forget_task(world.parts, "default", task.id)
     assert tried.settlement is not None
     await settle.settle(world.parts, [tried.settlement])
+    assert not await world.rows("SELECT answer FROM attempt WHERE answer IS NOT NULL")
+
+
+@pytest.mark.parametrize("meanwhile", ["delivered", "skipped"])
+async def test_a_late_answer_about_a_forgotten_task_is_not_kept_whatever_its_delivery_came_to(
+    world: World, meanwhile: str
+) -> None:
+    await world.subscribe(events=["task.succeeded"])
+    world.on_notice["hook.test"] = [httpx.Response(500, text="I saw: a private thing")]
+    task = await world.submit("a private thing")
+    await world.callback("succeeded")
+    [due] = world.parts.courier.take(1)
+    tried = await deliver.try_once(world.parts, world.addressees, (due,))
+    assert tried.settlement is not None
+    if meanwhile == "delivered":
+        await subscribe.resend(world.parts, "default", due.id)
+        await world.deliver()
+    else:
+
+        def disable(tx: Tx) -> None:
+            deliveries.disable(tx, due.subscription_id, "somebody else saw a 410")
+            deliveries.skip_open(tx, due.subscription_id, 10)
+
+        await world.db.write(disable)
+    assert [row.state for row in await world.deliveries()] == [meanwhile]
+    await forget_task(world.parts, "default", task.id)
+    await settle.settle(world.parts, [tried.settlement])
+    assert not await world.rows("SELECT answer FROM attempt WHERE answer IS NOT NULL")
+
+
+async def test_an_answer_that_is_settled_while_its_task_is_forgotten_is_not_kept(world: World) -> None:
+    """Whichever of the two is first; on PostgreSQL they run beside each other."""
+    await world.subscribe(events=["task.succeeded"])
+    for number in range(8):
+        world.on_notice["hook.test"] = [httpx.Response(200, text="I saw: a private thing")]
+        task = await world.submit(f"private thing {number}")
+        await world.callback("succeeded")
+        [due] = world.parts.courier.take(1)
+        tried = await deliver.try_once(world.parts, world.addressees, (due,))
+        assert tried.settlement is not None
+        await asyncio.gather(settle.settle(world.parts, [tried.settlement]), forget_task(world.parts, "default", task.id))
     assert not await world.rows("SELECT answer FROM attempt WHERE answer IS NOT NULL")
 
 

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import event
 
 from service.channels.base import FOLD_LIMIT
+from service.domain import ids
 from service.domain.turn import BREAKER_FAILURES
-from service.flow import claim, deliver
+from service.flow import claim, deliver, settle
 from service.store import deliveries, journal
 from service.store.database import Tx
 from service.store.postgres import Postgres
@@ -271,6 +272,52 @@ async def test_two_subscriptions_of_one_chat_address_share_its_pace(world: World
     times = await slack_messages(world)
     assert all(after - before >= 1_000 for before, after in pairwise(times))
     assert {row.state for row in await world.deliveries()} == {"delivered"}
+
+
+OTHER = f"{SLACK}-other"
+
+
+async def test_a_message_in_the_air_when_its_address_is_changed_holds_neither_the_old_address_nor_the_new(world: World) -> None:
+    sub = await world.subscribe(SLACK, "slack", events=["task.queued"])
+    beside = await world.subscribe(SLACK, "slack", events=["task.queued"], label="shares the old address")
+    await queued(world)
+    [parcel] = await claim.claim(world.parts, 10)
+    sent = await deliver.try_once(world.parts, world.addressees, parcel)
+    assert sent.settlement is not None
+    mine = next(each for each in (sub, beside) if each.id == parcel[0].subscription_id)
+    assert (await world.api("PATCH", f"/v1/subscriptions/{mine.name}", {"target": OTHER})).status_code == 200
+    await settle.settle(world.parts, [sent.settlement])
+    await queued(world)
+    assert await world.deliver() == 1, "the new address owes no pause for what the old one was told"
+    world.silence(seconds=1)
+    assert await world.deliver() == 1, "the old one owes a second, and no more"
+
+
+async def test_a_message_given_back_after_its_address_was_changed_frees_the_old_one(world: World) -> None:
+    for _ in range(2):
+        await world.subscribe(SLACK, "slack", events=["task.queued"])
+    await queued(world)
+    [parcel] = await claim.claim(world.parts, 10)
+    name = ids.encode(ids.SUBSCRIPTION, parcel[0].subscription_id)
+    assert (await world.api("PATCH", f"/v1/subscriptions/{name}", {"target": OTHER})).status_code == 200
+    await claim.release(world.parts, list(parcel))
+    assert await world.deliver() == 2, "one to each"
+
+
+async def test_a_message_that_comes_back_after_its_lease_frees_no_pace_that_another_holds(world: World) -> None:
+    for _ in range(2):
+        await world.subscribe(SLACK, "slack", events=["task.queued"])
+    await queued(world)
+    [late] = await claim.claim(world.parts, 10)
+    sent = await deliver.try_once(world.parts, world.addressees, late)
+    assert sent.settlement is not None
+    world.silence(seconds=60)
+    [now_held] = await claim.claim(world.parts, 10)
+    await settle.settle(world.parts, [sent.settlement])
+    world.silence(seconds=5)
+    assert not await claim.claim(world.parts, 10), "the one that holds it has not come back"
+    await claim.release(world.parts, list(now_held))
+    assert len(await claim.claim(world.parts, 10)) == 1
 
 
 async def test_a_chat_service_that_asks_for_a_pause_gets_it_over_a_restart(world: World) -> None:

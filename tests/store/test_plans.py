@@ -131,7 +131,7 @@ BY_NAME: dict[str, Callable[[Tx, Ground], Any]] = {
     "tasks with a label that few have": lambda tx, g: tasks.page(
         tx.sql, "default", before_id=None, limit=50, labels=[("team", "radio")]
     ),
-    "leases that stand": lambda tx, g: deliveries.held(tx, [(g.delivery_id, 1)]),
+    "leases that stand": lambda tx, g: deliveries.held(tx, [g.delivery_id]),
     "the newest names": lambda tx, g: journal.last_id(tx.sql),
     "what an operator denied": lambda tx, g: stale.denied(tx.sql, "ark", ARK, tx.now - 60_000),
     "sent in the last minute": lambda tx, g: waiting.sent_since(tx.sql, KEY, tx.now - 60_000),
