@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from itsdangerous import BadSignature, HMACAlgorithm, TimestampSigner, want_bytes
 
-from service.domain.errors import ConfigError, Fault
+from service.domain.errors import ConfigError, Fault, KeyMissing
 
 # --- notices: Standard Webhooks 1.0, https://www.standardwebhooks.com ---
 
@@ -173,7 +173,10 @@ class Seal:
         try:
             self._fernet = MultiFernet([Fernet(key) for key in reversed(keys)])
         except ValueError:
-            raise ConfigError([_fault("every key has to be 32 bytes in URL-safe base64, and there has to be one")]) from None
+            fault = Fault(
+                "CALLSHEET_ENCRYPTION_KEYS", "every key has to be 32 bytes in URL-safe base64, and there has to be one"
+            )
+            raise ConfigError([fault]) from None
 
     def seal(self, plain: bytes) -> bytes:
         return self._fernet.encrypt(plain)
@@ -185,12 +188,15 @@ class Seal:
         """The same secret under the newest key, so that an old key can be retired."""
         return self._tried(self._fernet.rotate, sealed)
 
+    def opens(self, sealed: bytes) -> bool:
+        try:
+            self.open(sealed)
+        except KeyMissing:
+            return False
+        return True
+
     def _tried(self, verb: Callable[[bytes], Any], sealed: bytes) -> bytes:
         try:
             return bytes(verb(sealed))
         except InvalidToken:
-            raise ConfigError([_fault("no key opens what is stored; put back the key that sealed it")]) from None
-
-
-def _fault(message: str) -> Fault:
-    return Fault("CALLSHEET_ENCRYPTION_KEYS", message)
+            raise KeyMissing from None

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, create_engine, pool
 from service.app import clock_ms, database
 from service.cli.client import Trouble
 from service.domain.audit import View
-from service.domain.errors import ConfigError
 from service.settings import Settings, load
 from service.signing import Seal
 from service.store import migrate
@@ -32,7 +31,7 @@ def run(env: Mapping[str, str], running: bool, note: Callable[[str], None]) -> A
 
 
 async def _run(settings: Settings, running: bool, note: Callable[[str], None]) -> Audited:
-    read, close = _postgres(settings) if settings.sqlite_path is None else _sqlite(settings.sqlite_path)
+    read, close = reader(settings)
     try:
         at, head = await read(migrate.current), migrate.head()
         if at != head:
@@ -43,11 +42,16 @@ async def _run(settings: Settings, running: bool, note: Callable[[str], None]) -
         secrets = (*settings.signing_keys, *settings.encryption_keys, settings.admin_key)
 
         def view() -> View:
-            return View(clock_ms(), settings.keep, running, opens=lambda sealed: _opens(seal, sealed), secrets=secrets)
+            return View(clock_ms(), settings.keep, running, opens=seal.opens, secrets=secrets)
 
         return await audit(read, view, _progress(note))
     finally:
         await close()
+
+
+def reader(settings: Settings) -> tuple[Read, Callable[[], Awaitable[None]]]:
+    """Reads in transactions of their own, and closes. Raises Trouble where there is nothing to read."""
+    return _postgres(settings) if settings.sqlite_path is None else _sqlite(settings.sqlite_path)
 
 
 def _sqlite(path: str) -> tuple[Read, Callable[[], Awaitable[None]]]:
@@ -72,14 +76,6 @@ def _sqlite(path: str) -> tuple[Read, Callable[[], Awaitable[None]]]:
 def _postgres(settings: Settings) -> tuple[Read, Callable[[], Awaitable[None]]]:
     db = database(settings)
     return db.read, db.stop
-
-
-def _opens(seal: Seal, sealed: bytes) -> bool:
-    try:
-        seal.open(sealed)
-    except ConfigError:
-        return False
-    return True
 
 
 def _progress(note: Callable[[str], None]) -> Callable[[Audited], None]:

@@ -1,6 +1,6 @@
 """What an operator should know before anything goes wrong: each part, what was found, what to do about it.
 
-Read-only. While a service holds an SQLite file it is asked over HTTP instead. Absent on purpose: requests to providers;
+Read-only. While a service holds an SQLite file it is asked over HTTP instead, but for its seals. Absent on purpose: requests to providers;
 a question may cost money, and says nothing about the next one.
 """
 
@@ -23,6 +23,7 @@ import httpx
 from service.accounts import Desk
 from service.app import accounts, clock_ms, database
 from service.cli.client import Trouble, here, opened
+from service.cli.seals import closed
 from service.cli.verb import told
 from service.domain.errors import ConfigError
 from service.providers.base import Callbacks
@@ -63,12 +64,14 @@ def examine(env: Mapping[str, str], self_call: bool = False) -> list[Check]:
         return [Check("settings", WRONG, f"{f.field}: {f.message}", "correct it and look again") for f in error.faults]
     desks = list(accounts(settings).desks.values())
     running, service = _service(reach(env).url)
+    of_database = list(_database(settings, running))
     return [
         Check("settings", FINE, "production" if settings.production else "development"),
         service,
         *(_started_with(desks) if running else ()),
-        *_database(settings, running),
+        *of_database,
         *_keys(env, settings),
+        *(_seals(settings) if of_database[0].verdict == FINE else ()),
         _public_url(settings, desks),
         *([_self_call(settings)] if self_call else []),
         *_providers(settings, desks),
@@ -200,6 +203,20 @@ def _keys(env: Mapping[str, str], settings: Settings) -> Iterator[Check]:
         yield Check("keys", WRONG, f"others may read {kept}", f"run: chmod 600 {kept}")
     else:
         yield Check("keys", FINE, f"kept in {kept}; whoever has the database needs them too")
+
+
+def _seals(settings: Settings) -> Iterator[Check]:
+    """Read beside whoever holds the database, as an audit does."""
+    try:
+        shut = asyncio.run(closed(settings))
+    except Exception as error:  # as above
+        yield Check("encryption", NOTE, f"could not be looked at: {told(error).lines()[0]}", "try again while nothing runs")
+        return
+    if shut:
+        advice = "put back the key that sealed it (CALLSHEET_ENCRYPTION_KEYS); what it is to be told waits, and is not lost"
+        yield Check("encryption", WRONG, f"no key opens {shut}", advice)
+    else:
+        yield Check("encryption", FINE, "every address and secret can be opened")
 
 
 def _public_url(settings: Settings, desks: list[Desk]) -> Check:

@@ -102,7 +102,9 @@ def remove(ask: Ask, out: Out, name: Name) -> None:
 def test(ask: Ask, out: Out, name: Name) -> None:
     """Send it a test notice."""
     sent = ask.post(f"/v1/subscriptions/{name}/test")
-    out.show(sent, [f"A test notice is on its way: {sent['delivery']}", f"How it went: callsheet show {sent['delivery']}"])
+    name, reason = sent["delivery"], sent["reason"]
+    waits = f"A test notice waits: {name}; {reason}; not before {sent['due_at']}"
+    out.show(sent, [waits if reason else f"A test notice is on its way: {name}", f"How it went: callsheet show {name}"])
 
 
 def pause(ask: Ask, out: Out, name: Name) -> None:

@@ -110,7 +110,7 @@ def deliveries(page: Mapping[str, Any]) -> list[str]:
 
 
 def delivery(d: Mapping[str, Any]) -> list[str]:
-    facts = {name: d[name] for name in ("state", "event", "task", "subscription", "created_at", "due_at", "ended_at")}
+    facts = {name: d[name] for name in ("state", "event", "task", "subscription", "created_at", "due_at", "reason", "ended_at")}
     rows = [
         (a["number"], a["at"], a["outcome"], a["status"], f"{a['elapsed_ms']} ms", a["error"] or a["answer"])
         for a in d["attempts"]

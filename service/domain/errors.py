@@ -109,6 +109,14 @@ class ConfigError(Exception):
         self.faults = tuple(faults)
 
 
+class KeyMissing(ConfigError):
+    """What is sealed stays closed to this process. Nothing of it is lost: the operator has to put a key back."""
+
+    def __init__(self, what: str = "what is stored") -> None:
+        message = f"no key opens {what}; put back the key that sealed it"
+        super().__init__([Fault("CALLSHEET_ENCRYPTION_KEYS", message)])
+
+
 class Unavailable(Exception):
     """Our own trouble (disk full, database away, too much at once): nothing was stored, come again."""
 

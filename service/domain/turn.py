@@ -6,7 +6,7 @@ single delivery; `domain/delivery.py` decides that.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from service.domain.delivery import THROTTLE_FLOOR_S, Outcome, Throttled, Told, failing_since
 
@@ -26,6 +26,8 @@ IDLE_MS = 65_000
 """Before an empty lane is closed: longer than any transaction may last."""
 ALONE_AFTER = 2
 """A notice that failed this often in company is told alone: it may be the one that the others fail for."""
+
+LOCKED = "no key of this service opens its address; put back the one that sealed it (CALLSHEET_ENCRYPTION_KEYS)"
 
 Row = TypeVar("Row")
 
@@ -90,3 +92,48 @@ def mixed(fresh: Sequence[Row], again: Sequence[Row], most: int) -> list[Row]:
     reserved = min(len(again), max(1, most // 4))
     taken = list(fresh[: most - reserved])
     return taken + list(again[: most - len(taken)])
+
+
+class Place(NamedTuple):
+    """Where a delivery waits: what is known of its subscription and its lane."""
+
+    status: str
+    opens: bool
+    """Some key opens its address."""
+    failures: int
+    held_until: int
+    look_at: int | None
+    """When the lane has its turn."""
+    rate: int | None
+    spent_until: int
+    pace_at: int | None
+    """When its address may be written to again; None: it keeps no pace."""
+
+
+class Expected(NamedTuple):
+    """When a delivery is tried, or a little later; and what it waits for, when that is something else than its own schedule."""
+
+    at: int | None
+    reason: str | None = None
+
+
+def expected(due_at: int, now: int, place: Place) -> Expected:
+    soonest = max(due_at, now)
+    free_at = tokens_at(place.rate, place.spent_until) if place.rate is not None else 0
+    match place:
+        case Place(status=status) if status != "active":
+            return Expected(None, f"its subscription is {status}")
+        case Place(opens=False):
+            return Expected(due_at, LOCKED)
+        case Place(failures=failures) if failures >= BREAKER_FAILURES:
+            at = max(due_at, place.held_until, place.look_at or 0)
+            return Expected(at, f"its subscriber failed {failures} times in a row, and is tried with one notice at a time")
+        case Place(held_until=held_until) if held_until > soonest:
+            return Expected(held_until, "its subscriber asked for a pause")
+        case Place(pace_at=int(pace_at)) if pace_at > soonest + PACE_MS:
+            return Expected(due_at, "another message is on its way to its address, which takes one at a time")
+        case Place(pace_at=int(pace_at)) if pace_at > soonest:
+            return Expected(pace_at, "its address takes one message a second")
+        case _ if free_at > soonest:
+            return Expected(free_at, f"its subscription has used up its rate of {place.rate} a second")
+    return Expected(due_at)

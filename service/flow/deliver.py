@@ -13,6 +13,7 @@ from service.channels.base import Channel, Notice, Target
 from service.domain import ids
 from service.domain.delivery import AT_ONCE_MS, Blocked, Outcome, Unreached
 from service.domain.due import Due, Parcel
+from service.domain.errors import KeyMissing
 from service.egress import BlockedAddress, HungUp, exchange
 from service.flow.claim import CLAIM, claim, release
 from service.flow.settle import Settlement, settle
@@ -30,6 +31,8 @@ KEPT = 4 * 1024
 TARGETS_KEPT = 5_000
 TARGET_MS = 5_000
 """How long a subscription is taken for unchanged: opening its seal at every attempt costs more than sending."""
+LOCKED_MS = 60_000
+"""Before a subscription that no key opens is tried again: keys come with a restart, but a damaged row may be mended without."""
 SAFETY_MS = int(TOTAL_S * 1000) + 5_000
 """An attempt starts only while its lease outlasts it by this much."""
 
@@ -50,17 +53,31 @@ class Addressees:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[int, tuple[int, Addressee]] = OrderedDict()
+        self._locked: dict[int, int] = {}
+
+    def locked(self, now: int) -> frozenset[int]:
+        """Those that no key of this process opens. What they are to be told stays due, for whoever has the key."""
+        self._locked = {i: until for i, until in self._locked.items() if now < until}
+        return frozenset(self._locked)
 
     async def get(self, parts: Parts, due: Due) -> Addressee | None:
+        """None: there is nobody to be told, or nobody whom this process could tell."""
         kept = self._kept.get(due.subscription_id)
         now = parts.clock()
         if kept is not None and kept[1].version >= due.version and now < kept[0]:
             return kept[1]
+        if now < self._locked.get(due.subscription_id, 0):
+            return None
         row = await parts.db.read(lambda sql: deliveries.subscription(sql, None, due.subscription_id))
         if row is None:
             return None
-        channel = parts.channels[row.channel]
-        found = Addressee(row.version, row.status, channel, open_target(parts, row, now), row.concurrency)
+        try:
+            target = open_target(parts, row, now)
+        except KeyMissing as error:
+            self._locked[row.id] = now + LOCKED_MS
+            log.error("courier.locked", extra={"subscription": ids.encode(ids.SUBSCRIPTION, row.id), "reason": str(error)})
+            return None
+        found = Addressee(row.version, row.status, parts.channels[row.channel], target, row.concurrency)
         self._kept[due.subscription_id] = (now + TARGET_MS, found)
         if len(self._kept) > TARGETS_KEPT:
             self._kept.popitem(last=False)
@@ -94,7 +111,8 @@ async def try_once(parts: Parts, addressees: Addressees, parcel: Parcel) -> Trie
 async def deliver_due(parts: Parts, addressees: Addressees, most: int = CLAIM) -> int:
     """One round: everything in hand and everything due, once. How many attempts were made."""
     parcels: list[Parcel] = [(due,) for due in parts.courier.take(most)]
-    parcels += await claim(parts, most)
+    parts.courier.full = addressees.locked(parts.clock())
+    parcels += await claim(parts, most, parts.courier.full)
     tried = await asyncio.gather(*(try_once(parts, addressees, parcel) for parcel in parcels))
     settlements = [t.settlement for t in tried if t.settlement is not None]
     if settlements:

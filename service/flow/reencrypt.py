@@ -7,7 +7,7 @@ a key was taken away too early.
 from typing import Any
 
 from service.domain import ids
-from service.domain.errors import ConfigError, Conflict
+from service.domain.errors import Conflict, KeyMissing
 from service.parts import Parts
 from service.store import jobs, sealed
 from service.store.apps import DEFAULT_APP
@@ -39,7 +39,7 @@ def batch(tx: Tx, parts: Parts, job: Any) -> None:
     for name, old in found.items():
         try:
             subscriptions[name] = parts.seal.renew(old)
-        except ConfigError:
+        except KeyMissing:
             return _stop(tx, job, f"the address of {ids.encode(ids.SUBSCRIPTION, name)}")
     sealed.put_subscriptions(tx, subscriptions)
     if len(found) == BATCH:
@@ -48,7 +48,7 @@ def batch(tx: Tx, parts: Parts, job: Any) -> None:
     for app_id, old in sealed.apps(tx).items():  # few; with the last batch
         try:
             apps[app_id] = parts.seal.renew(old)
-        except ConfigError:
+        except KeyMissing:
             return _stop(tx, job, f"the secret of app {app_id}")
     sealed.put_apps(tx, apps)
     return jobs.advance(tx, job, len(found) + len(apps), len(found) + len(apps), None)

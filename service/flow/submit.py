@@ -15,7 +15,7 @@ from service.accounts import Desk
 from service.channels.base import Target
 from service.domain import route
 from service.domain.admission import choose
-from service.domain.errors import BadOrder, Fault, KeyReused
+from service.domain.errors import BadOrder, Fault, KeyMissing, KeyReused
 from service.domain.lifecycle import State
 from service.domain.matching import EVERY_TASK_EVENT
 from service.domain.order import Order, shown
@@ -209,7 +209,10 @@ def _implicit(tx: Tx, parts: Parts, item: NewOrder, task_id: int) -> dict[str, A
     assert url is not None
     app = apps.app(tx.sql, item.app_id)
     assert app is not None, "keys belong to apps"
-    secret = parts.seal.open(bytes(app.sealed)).decode()
+    try:
+        secret = parts.seal.open(bytes(app.sealed)).decode()
+    except KeyMissing:
+        raise KeyMissing(f"the secret of app {item.app_id}, which signs what a callback_url is told") from None
     row = subscription_row(
         parts,
         tx.ids.new(),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+from sqlalchemy import Connection
 
 from service.channels.base import Channel, Target
 from service.channels.headers import check_headers
@@ -13,7 +14,9 @@ from service.domain.due import Due
 from service.domain.errors import BadOrder, Conflict, Fault, NotFound
 from service.domain.instant import rfc3339
 from service.domain.matching import EVERY_TASK_EVENT, TEST_EVENT, possible
+from service.domain.turn import Expected
 from service.flow.announce import Happening, announce_to_one
+from service.flow.expect import expectations
 from service.flow.recall import recall
 from service.flow.targets import Sealed, columns, literal_faults, new_key, rotated, shown_key, unseal
 from service.parts import Parts
@@ -229,8 +232,8 @@ async def set_status(parts: Parts, app_id: str, subscription_id: int, status: st
     return None if status == "deleted" else await get(parts, app_id, subscription_id)
 
 
-async def send_test(parts: Parts, app_id: str, subscription_id: int) -> int:
-    """A notice that says it is a test, through the same machinery as any other. The delivery's name."""
+async def send_test(parts: Parts, app_id: str, subscription_id: int) -> tuple[int, Expected]:
+    """A notice that says it is a test, through the same machinery as any other: the delivery's name, and when it is tried."""
     row = await get(parts, app_id, subscription_id)
     if row.status != "active":
         raise Conflict(f"the subscription is {row.status}; resume it first")
@@ -247,7 +250,14 @@ async def send_test(parts: Parts, app_id: str, subscription_id: int) -> int:
     delivery_id, in_hand = await parts.db.write(act)
     parts.courier.put(in_hand)
     parts.happened.set()
-    return delivery_id
+    if in_hand:
+        return delivery_id, Expected(in_hand[0].at)
+
+    def look(sql: Connection) -> Expected | None:
+        made = deliveries.delivery(sql, app_id, delivery_id)
+        return None if made is None else expectations(parts, sql, [made]).get(delivery_id)
+
+    return delivery_id, await parts.db.read(look) or Expected(None)
 
 
 async def resend(parts: Parts, app_id: str, delivery_id: int) -> None:

@@ -71,7 +71,7 @@ class Courier:
         many = 0
         if not handed or self._claim_is_due():
             many = await self._claim(left)
-        tray.full = frozenset(self._lanes.full())
+        tray.full = self._addressees.locked(self._parts.clock()).union(self._lanes.full())
         tray.under_way = self._lanes.waiting + self._lanes.in_flight
         if left:
             await self.give_back(left)
@@ -85,7 +85,8 @@ class Courier:
             self._ring = None
         stocked = self._lanes.stocked()
         room = self._lanes.room(HOLD)
-        claimed = await claim.claim(self._parts, room, stocked, STOCK) if room > 0 else []
+        passed_over = self._addressees.locked(self._parts.clock()).union(stocked)
+        claimed = await claim.claim(self._parts, room, passed_over, STOCK) if room > 0 else []
         left += self._put(claimed)
         many = sum(map(len, claimed))
         self._more = room <= 0 or bool(stocked) or many >= STOCK

@@ -7,7 +7,7 @@ last in their transaction and in order of id, so that nobody waits crosswise.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Integer, and_, bindparam, case, func, or_, select, text, update
+from sqlalchemy import Connection, Integer, and_, bindparam, case, func, or_, select, text, update
 
 from service.domain.turn import BREAKER_FAILURES
 from service.store import compiled
@@ -223,6 +223,21 @@ def untold(tx: Tx, before: int, most: int) -> Sequence[Any]:
         .limit(most)
     )
     return tx.sql.execute(query.with_for_update(of=_lane, skip_locked=True) if tx.postgres else query).all()
+
+
+def places(sql: Connection, subscription_ids: Iterable[int]) -> dict[int, Any]:
+    """Where what these are to be told waits."""
+    query = (
+        select(
+            *(_sub.c[n] for n in ("id", "status", "sealed", "rate")),
+            *(_lane.c[n] for n in ("failures", "held_until", "spent_until")),
+            _lane.c.due_at.label("look_at"),
+            _pace.c.next_at.label("pace_at"),
+        )
+        .select_from(_sub.join(_lane, _lane.c.id == _sub.c.id).outerjoin(_pace, _pace.c.id == _sub.c.pace_id))
+        .where(_sub.c.id.in_(sorted(set(subscription_ids))))
+    )
+    return {row.id: row for row in sql.execute(query)}
 
 
 # --- paces ---

@@ -5,7 +5,7 @@ Absent on purpose: the seal itself. What is written here was made elsewhere.
 
 from collections.abc import Mapping
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from service.store.database import Tx
 from service.store.tables import TABLES
@@ -22,6 +22,17 @@ def subscriptions(tx: Tx, after_id: int, last_id: int, most: int) -> dict[int, b
 def apps(tx: Tx) -> dict[str, bytes]:
     query = select(_app.c.id, _app.c.sealed).order_by(_app.c.id)
     return {row.id: bytes(row.sealed) for row in tx.sql.execute(query.with_for_update() if tx.postgres else query)}
+
+
+def living(sql: Connection, after_id: int, most: int) -> dict[int, bytes]:
+    """As `subscriptions`, to look at: those that are not gone."""
+    query = select(_sub.c.id, _sub.c.sealed).where(_sub.c.id > after_id, _sub.c.status != "deleted").order_by(_sub.c.id)
+    return {row.id: bytes(row.sealed) for row in sql.execute(query.limit(most))}
+
+
+def of_apps(sql: Connection) -> dict[str, bytes]:
+    """As `apps`, to look at."""
+    return {row.id: bytes(row.sealed) for row in sql.execute(select(_app.c.id, _app.c.sealed).order_by(_app.c.id))}
 
 
 def put_subscriptions(tx: Tx, sealed: Mapping[int, bytes]) -> None:

@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from service.domain import ids
-from service.domain.errors import BadOrder, CallerError, Conflict, Fault, KeyReused, NotFound, Unavailable
+from service.domain.errors import BadOrder, CallerError, Conflict, Fault, KeyMissing, KeyReused, NotFound, Unavailable
 from service.web.shapes import AT
 
 TYPES = "https://callsheet.dev/problems/"
+KEY_BACK_S = 60
+"""An operator has to put a key back and start the service again."""
 _STATUS: dict[type[CallerError], int] = {BadOrder: 422, NotFound: 404, Conflict: 409, KeyReused: 422}
 
 
@@ -39,6 +41,8 @@ def of_error(error: Exception) -> Response | None:
     match error:
         case CallerError():
             return problem(_STATUS.get(type(error), 400), error.kind, error.message, error.faults)
+        case KeyMissing():
+            return problem(503, "key-missing", str(error), error.faults, {"Retry-After": str(KEY_BACK_S)})
         case Unavailable():
             return problem(503, "unavailable", str(error), headers={"Retry-After": str(error.retry_after_s)})
         case ValidationError():

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.domain.errors import CallerError, NotFound, Unavailable
+from service.domain.errors import CallerError, KeyMissing, NotFound, Unavailable
 from service.parts import Parts
 from service.web import admin, answers, feed, live, openapi, repair, subscriptions, tasks
 from service.web.bodies import Bodies
@@ -166,7 +166,7 @@ async def _answer(parts: Parts, guard: Guard, bodies: Bodies, endpoint: Endpoint
         return answers.problem(408, "too-slow", "the body did not arrive in time", headers={"Connection": "close"})
     except ClientDisconnect:
         return Response(status_code=400)
-    except (CallerError, Unavailable, ValidationError) as error:
+    except (CallerError, KeyMissing, Unavailable, ValidationError) as error:
         response = answers.of_error(error)
         assert response is not None
         return response

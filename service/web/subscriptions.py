@@ -1,5 +1,6 @@
 """Subscriptions and deliveries over HTTP."""
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -9,7 +10,9 @@ from service.domain import ids
 from service.domain.errors import NotFound
 from service.domain.ids import first_id_at
 from service.domain.instant import maybe, rfc3339
-from service.flow import subscribe
+from service.domain.turn import LOCKED, Expected
+from service.flow import expect, subscribe
+from service.parts import Parts
 from service.store import deliveries
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
@@ -17,7 +20,8 @@ from service.web.shapes import Anything, DeliveryPage, ListOut, NoQuery, Nothing
 from service.web.tasks import instant
 
 
-def shown(row: Any) -> dict[str, Any]:
+def shown(parts: Parts, row: Any) -> dict[str, Any]:
+    locked = row.status == "active" and not parts.seal.opens(bytes(row.sealed))
     return {
         "id": ids.encode(ids.SUBSCRIPTION, row.id),
         "object": "subscription",
@@ -32,7 +36,7 @@ def shown(row: Any) -> dict[str, Any]:
         "public_key": None if row.publics is None else orjson.loads(row.publics)[0][0],
         "label": row.label,
         "status": row.status,
-        "reason": row.reason,
+        "reason": LOCKED if locked else row.reason,
         "status_at": rfc3339(row.status_at),
         "failing_since": maybe(row.failing_since),
         "created_at": rfc3339(row.created_at),
@@ -55,7 +59,7 @@ async def create(call: Call) -> Response:
         schedule=body.schedule,
         label=body.label or "",
     )
-    return answers.json(shown(row) | ({"secret": secret} if secret else {}), 201)
+    return answers.json(shown(call.parts, row) | ({"secret": secret} if secret else {}), 201)
 
 
 async def listed(call: Call) -> Response:
@@ -63,7 +67,7 @@ async def listed(call: Call) -> Response:
     before = answers.from_cursor(q.cursor)
     rows = await call.parts.db.read(lambda sql: deliveries.subscriptions_page(sql, call.app_id, before, q.limit + 1))
     query = call.request.query_params.multi_items()
-    return answers.page(rows, q.limit, "/v1/subscriptions", shown, lambda r: answers.cursor(r.id), query)
+    return answers.page(rows, q.limit, "/v1/subscriptions", partial(shown, call.parts), lambda r: answers.cursor(r.id), query)
 
 
 def _id(call: Call) -> int:
@@ -71,7 +75,7 @@ def _id(call: Call) -> int:
 
 
 async def show(call: Call) -> Response:
-    return answers.json(shown(await subscribe.get(call.parts, call.app_id, _id(call))))
+    return answers.json(shown(call.parts, await subscribe.get(call.parts, call.app_id, _id(call))))
 
 
 async def change(call: Call) -> Response:
@@ -80,7 +84,7 @@ async def change(call: Call) -> Response:
         changes["filter"] = {k: v for k, v in changes["filter"].items() if v is not None}
     if changes.get("label", "") is None:
         changes["label"] = ""
-    return answers.json(shown(await subscribe.change(call.parts, call.app_id, _id(call), changes)))
+    return answers.json(shown(call.parts, await subscribe.change(call.parts, call.app_id, _id(call), changes)))
 
 
 async def remove(call: Call) -> Response:
@@ -89,28 +93,31 @@ async def remove(call: Call) -> Response:
 
 
 async def test(call: Call) -> Response:
-    delivery_id = await subscribe.send_test(call.parts, call.app_id, _id(call))
+    delivery_id, awaited = await subscribe.send_test(call.parts, call.app_id, _id(call))
     name = ids.encode(ids.DELIVERY, delivery_id)
-    return answers.json({"object": "test", "delivery": name, "url": f"{call.parts.public_url}/v1/deliveries/{name}"}, 202)
+    when = {"due_at": maybe(awaited.at), "reason": awaited.reason}
+    url = f"{call.parts.public_url}/v1/deliveries/{name}"
+    return answers.json({"object": "test", "delivery": name, "url": url} | when, 202)
 
 
 async def rotate(call: Call) -> Response:
     row, key = await subscribe.rotate(call.parts, call.app_id, _id(call))
-    return answers.json(shown(row) | key)
+    return answers.json(shown(call.parts, row) | key)
 
 
 async def pause(call: Call) -> Response:
-    return answers.json(shown(await subscribe.set_status(call.parts, call.app_id, _id(call), "paused")))
+    return answers.json(shown(call.parts, await subscribe.set_status(call.parts, call.app_id, _id(call), "paused")))
 
 
 async def resume(call: Call) -> Response:
-    return answers.json(shown(await subscribe.set_status(call.parts, call.app_id, _id(call), "active")))
+    return answers.json(shown(call.parts, await subscribe.set_status(call.parts, call.app_id, _id(call), "active")))
 
 
 # --- deliveries ---
 
 
-def delivery_shown(row: Any, attempts: list[Any]) -> dict[str, Any]:
+def delivery_shown(row: Any, attempts: list[Any], awaited: Expected | None) -> dict[str, Any]:
+    awaited = awaited or Expected(row.due_at)
     return {
         "id": ids.encode(ids.DELIVERY, row.id),
         "object": "delivery",
@@ -120,7 +127,8 @@ def delivery_shown(row: Any, attempts: list[Any]) -> dict[str, Any]:
         "sequence": row.sequence,
         "subscription": ids.encode(ids.SUBSCRIPTION, row.subscription_id),
         "created_at": rfc3339(row.created_at),
-        "due_at": maybe(row.due_at),
+        "due_at": maybe(awaited.at),
+        "reason": awaited.reason,
         "ended_at": maybe(row.ended_at),
         "attempts": [
             {
@@ -144,7 +152,7 @@ async def deliveries_listed(call: Call) -> Response:
     subscription_id = None if q.subscription is None else answers.id_of(ids.SUBSCRIPTION, q.subscription, "subscription")
     task_id = None if q.task is None else answers.id_of(ids.TASK, q.task, "task")
 
-    def look(sql: Any) -> tuple[list[Any], dict[int, list[Any]]]:
+    def look(sql: Any) -> tuple[list[Any], dict[int, list[Any]], dict[int, Expected]]:
         rows = deliveries.page(
             sql,
             call.app_id,
@@ -158,12 +166,17 @@ async def deliveries_listed(call: Call) -> Response:
         tried: dict[int, list[Any]] = {}
         for a in deliveries.attempts(sql, [row.id for row in rows]):
             tried.setdefault(a.delivery_id, []).append(a)
-        return rows, tried
+        return rows, tried, expect.expectations(call.parts, sql, rows)
 
-    rows, tried = await call.parts.db.read(look)
+    rows, tried, awaited = await call.parts.db.read(look)
     query = call.request.query_params.multi_items()
     return answers.page(
-        rows, q.limit, "/v1/deliveries", lambda r: delivery_shown(r, tried.get(r.id, [])), lambda r: answers.cursor(r.id), query
+        rows,
+        q.limit,
+        "/v1/deliveries",
+        lambda r: delivery_shown(r, tried.get(r.id, []), awaited.get(r.id)),
+        lambda r: answers.cursor(r.id),
+        query,
     )
 
 
@@ -173,15 +186,22 @@ def _delivery_id(call: Call) -> int:
 
 async def delivery(call: Call) -> Response:
     delivery_id = _delivery_id(call)
-    row = await call.parts.db.read(lambda sql: deliveries.delivery(sql, call.app_id, delivery_id))
-    if row is None:
+
+    def look(sql: Any) -> dict[str, Any] | None:
+        row = deliveries.delivery(sql, call.app_id, delivery_id)
+        if row is None:
+            return None
+        awaited = expect.expectations(call.parts, sql, [row]).get(row.id)
+        return delivery_shown(row, deliveries.attempts(sql, [delivery_id]), awaited)
+
+    found = await call.parts.db.read(look)
+    if found is None:
         raise NotFound("there is no such delivery")
-    tried = await call.parts.db.read(lambda sql: deliveries.attempts(sql, [delivery_id]))
-    return answers.json(delivery_shown(row, tried))
+    return answers.json(found)
 
 
 async def resend(call: Call) -> Response:
-    """The same notice under the same name, now."""
+    """The same notice under the same name, now or as soon as may be: the answer says when, and what it waits for."""
     await subscribe.resend(call.parts, call.app_id, _delivery_id(call))
     return await delivery(call)
 

@@ -199,6 +199,20 @@ def test_the_doctor_asks_a_running_service_and_not_its_file(service: Running) ->
     assert (found["service"].verdict, found["keys"].verdict, found["disk"].verdict) == ("fine", "fine", "fine")
 
 
+def test_the_doctor_names_what_no_key_opens(sandbox: str, tmp_path: Path) -> None:
+    ark = {"CALLSHEET_ARK_API_KEY": "k-not-a-real-one", "CALLSHEET_ARK_BASE_URL": f"{sandbox}/ark/api/v3"}
+    with running(environment(f"sqlite:///{tmp_path}/callsheet.db", **ark), "serve", "--port", "0") as service:
+        made = json.loads(callsheet(service.env, "subscribe", "https://hook.test/", "--json").stdout)
+        assert checks(service.env, code=0)["encryption"].verdict == "fine"
+        other = json.loads(here(service.env, "keys", "fernet", "--json").stdout)["key"]
+        found = checks(service.env | {"CALLSHEET_ENCRYPTION_KEYS": other}, code=1)["encryption"]
+        assert found.verdict == "wrong"
+        assert made["id"] in found.found
+        assert "app default" in found.found
+        assert "put back the key" in found.advice
+        assert other not in found.found + found.advice
+
+
 def test_the_doctor_sees_that_the_service_was_started_with_other_settings(service: Running) -> None:
     found = checks(service.env | {"CALLSHEET_ARK_API_KEY": ""}, code=1)
     assert "restart" in found["providers"].advice

@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from service.channels.base import FOLD_LIMIT
 from service.domain import ids
+from service.domain.instant import rfc3339
 from service.domain.turn import BREAKER_FAILURES
 from service.flow import claim, deliver, settle
 from service.store import deliveries, journal
@@ -230,6 +231,73 @@ async def test_what_was_in_hand_and_not_sent_is_given_back_at_once(world: World)
     await claim.release(world.parts, [*in_hand, *(due for parcel in folded for due in parcel)])
     assert await world.deliver() == 4, "three notices, and one message of three"
     assert sum(map(len, folded)) == 3
+
+
+# --- when ---
+
+
+async def asked_now(world: World, sub: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is answered to a test, and to sending an older notice again."""
+    [oldest, *_] = await world.rows("SELECT id FROM delivery ORDER BY id")
+    tested = await world.api("POST", f"/v1/subscriptions/{sub.name}/test")
+    resent = await world.api("POST", f"/v1/deliveries/{ids.encode(ids.DELIVERY, oldest.id)}/resend")
+    assert (tested.status_code, resent.status_code) == (202, 200)
+    assert resent.json()["state"] == "pending"
+    return tested.json(), resent.json()
+
+
+async def test_a_test_and_a_resend_are_tried_now_where_nothing_holds_them_up(world: World) -> None:
+    sub = await world.subscribe()
+    await queued(world)
+    await world.deliver()
+    for answer in await asked_now(world, sub):
+        assert (answer["due_at"], answer["reason"]) == (rfc3339(world.now), None)
+
+
+async def test_a_test_and_a_resend_behind_an_open_breaker_say_when_they_are_tried(world: World) -> None:
+    steady(world)
+    await closed_tray(world)
+    sub = await world.subscribe()
+    world.on_notice["hook.test"] = list(answers(500, 20))
+    await queued(world, 12)
+    await world.deliver()
+    for answer in await asked_now(world, sub):
+        assert answer["due_at"] == rfc3339(world.now + 30_000)
+        assert "failed 10 times in a row" in answer["reason"]
+
+
+async def test_a_test_and_a_resend_during_a_pause_that_was_asked_for_say_when_it_ends(world: World) -> None:
+    sub = await world.subscribe()
+    world.on_notice["hook.test"] = list(answers(429, retry_after="30"))
+    await queued(world)
+    await world.deliver()
+    for answer in await asked_now(world, sub):
+        assert (answer["due_at"], answer["reason"]) == (rfc3339(world.now + 30_000), "its subscriber asked for a pause")
+
+
+async def test_a_test_and_a_resend_beyond_a_rate_say_when_there_is_room_again(world: World) -> None:
+    sub = await world.subscribe(rate=2)
+    await queued(world, 2)
+    await world.deliver()
+    for answer in await asked_now(world, sub):
+        assert answer["due_at"] == rfc3339(world.now + 500)
+        assert answer["reason"] == "its subscription has used up its rate of 2 a second"
+
+
+async def test_a_test_and_a_resend_to_a_chat_address_say_when_it_takes_the_next_message(world: World) -> None:
+    sub = await world.subscribe(SLACK, "slack", events=["task.queued"])
+    await queued(world)
+    await world.deliver()
+    for answer in await asked_now(world, sub):
+        assert (answer["due_at"], answer["reason"]) == (rfc3339(world.now + 1_000), "its address takes one message a second")
+
+
+async def test_what_waits_for_a_paused_subscription_says_so(world: World) -> None:
+    sub = await world.subscribe()
+    await world.api("POST", f"/v1/subscriptions/{sub.name}/pause")
+    await queued(world)
+    [shown] = (await world.api("GET", "/v1/deliveries")).json()["data"]
+    assert (shown["state"], shown["due_at"], shown["reason"]) == ("pending", None, "its subscription is paused")
 
 
 # --- chat ---

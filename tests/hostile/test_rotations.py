@@ -10,7 +10,6 @@ import pytest
 from cryptography.fernet import Fernet
 from standardwebhooks import Webhook
 
-from service.domain.errors import ConfigError
 from service.domain.lifecycle import State
 from service.flow import work
 from service.flow.reencrypt import BATCH
@@ -20,7 +19,7 @@ from service.store import deliveries, sealed
 from service.web.guard import KNOWN_MS
 from tests.hostile.fleet import Process
 from tests.web.test_guard import new_key
-from tests.world import ADMIN, ENCRYPTION, SIGNING, Said, World
+from tests.world import ADMIN, ENCRYPTION, PRO, SIGNING, Said, World
 
 pytestmark = pytest.mark.anyio
 
@@ -165,12 +164,65 @@ async def test_an_encryption_key_that_was_taken_away_too_early_is_told_and_loses
     await world.submit()
     world.silence(minutes=5)  # whoever had them in hand died
     early = Process(world, encryption=[NEW_ENCRYPTION])
-    with pytest.raises(ConfigError, match="put back the key"):
-        await early.deliver()
+    await early.deliver()
     assert world.said == []
-    world.silence(minutes=5)
+    [shown] = (await early.api("GET", "/v1/subscriptions")).json()["data"]
+    assert shown["status"] == "active"
+    assert "no key of this service opens its address" in shown["reason"]
+    [delivery] = (await early.api("GET", "/v1/deliveries")).json()["data"]
+    assert (delivery["state"], delivery["attempts"]) == ("pending", [])
+    assert "no key of this service opens its address" in delivery["reason"]
     await Process(world).deliver()
-    assert world.heard() == ["task.queued"]
+    assert world.heard() == ["task.queued"], "at once: it is due, and held by nobody"
+
+
+async def test_what_no_key_opens_uses_up_no_attempts_and_holds_up_nobody_else(world: World) -> None:
+    closed = await world.subscribe()
+    open_one = await world.subscribe("https://other.test/")
+    foreign = Seal([NEW_ENCRYPTION])
+    [before] = await world.rows("SELECT sealed FROM subscription WHERE id = :id", id=closed.id)
+
+    def put(value: bytes) -> Any:
+        return world.db.write(lambda tx: sealed.put_subscriptions(tx, {closed.id: value}))
+
+    await put(foreign.seal(b"{}"))
+    for _ in range(12):
+        await world.submit()
+        await world.deliver()
+        world.silence(hours=12)
+    assert world.heard("other.test") == ["task.queued"] * 12
+    assert world.heard() == []
+    [row] = await world.rows(
+        "SELECT count(*) AS n, sum(attempts) AS tries, state FROM delivery WHERE ended_at IS NULL GROUP BY state"
+    )
+    assert tuple(row) == (12, 0, "pending")
+    assert (await world.api("GET", f"/v1/subscriptions/{open_one.name}")).json()["reason"] is None
+    await put(bytes(before.sealed))
+    await world.deliver()
+    assert world.heard() == ["task.queued"] * 12
+
+
+@pytest.mark.parametrize("verb", ["order", "change", "rotate"])
+async def test_a_request_that_needs_a_key_nobody_has_is_told_so_and_stores_nothing(world: World, verb: str) -> None:
+    sub = await world.subscribe()
+    early = Process(world, encryption=[NEW_ENCRYPTION])
+    match verb:
+        case "order":
+            body = {"model": PRO, "prompt": "a boat", "callback_url": "https://hook.test/mine"}
+            answer = await early.api("POST", "/v1/tasks", body)
+        case "change":
+            answer = await early.api("PATCH", f"/v1/subscriptions/{sub.name}", {"target": "https://new.test/"})
+        case _:
+            answer = await early.api("POST", f"/v1/subscriptions/{sub.name}/rotate")
+    assert answer.status_code == 503
+    problem = answer.json()
+    assert problem["type"].endswith("/key-missing")
+    assert "put back the key that sealed it" in problem["detail"]
+    assert "CALLSHEET_ENCRYPTION_KEYS" in problem["detail"]
+    assert answer.headers["Retry-After"] == "60"
+    assert not any(key in answer.text for key in (*ENCRYPTION, NEW_ENCRYPTION))
+    assert world.creates == 0
+    assert await world.rows("SELECT id FROM task") == []
 
 
 # --- API keys ---
