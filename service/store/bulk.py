@@ -51,9 +51,8 @@ class Update:
         given = ", ".join(f"{q} = ?" for q in quoted)
         found = ", ".join(f"{q} = v.{q}" for q in quoted)
         self._sqlite = f"UPDATE {_quoted(table)} SET {given} WHERE id = ?"  # noqa: S608
-        self._postgres = _Rows(
-            f"UPDATE {_quoted(table)} AS t SET {found} FROM {{rows}} WHERE t.id = v.id", table, [*names, "id"]
-        )  # noqa: S608
+        change = f"UPDATE {_quoted(table)} AS t SET {found} FROM {{rows}} WHERE t.id = v.id"  # noqa: S608
+        self._postgres = _Rows(change, table, [*names, "id"])
 
     def rows(self, tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows and tx.postgres:
