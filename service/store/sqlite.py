@@ -31,7 +31,7 @@ BUSY_MS = 5_000
 """Only a backup tool can hold a lock against us; longer than this is an error."""
 PAUSE_S = 0.01
 """Between two looks whether it is gone."""
-WAITED_S = 0.05
+WAITED_S = 0.2
 """Of one batch's statements, for pages that were not in memory."""
 ELSEWHERE_S = 10.0
 """So long after that, statements run in the thread: the loop has others to serve."""
