@@ -29,6 +29,8 @@ from service.parts import Parts, Placement
 from service.store import apps, deliveries, tasks, waiting
 from service.store.database import Tx
 
+SHORT = 256 * 1024
+"""Bytes of an order that is stored in no time. Pictures come with megabytes."""
 HIGHEST = 9
 """Priority of an order, as Ark counts it."""
 SUSPECT_MS = 60_000
@@ -87,7 +89,7 @@ async def place_order(parts: Parts, app_id: str, order: Order, key: str | None =
     # Its own callback_url is an address with secrets in it like any subscriber's: kept sealed, and shown without them.
     body = orjson.dumps(replace(order, callback_url=None).as_dict(), option=orjson.OPT_SORT_KEYS)
     item = NewOrder(app_id, checked, body, orjson.dumps(shown(_for_people(parts, order))).decode(), key, digest)
-    placed: Placed = await parts.db.group(add_orders, parts, item)
+    placed: Placed = await parts.db.group(add_orders, parts, item, short=len(body) <= SHORT)
     if placed.task is None:
         raise KeyReused("the task of this Idempotency-Key is not kept any more; use a new key for a new order")
     if placed.reused:

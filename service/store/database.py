@@ -50,9 +50,9 @@ class Database(Protocol):
         """More comes than can be stored: newcomers had better come again."""
         ...
 
-    def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> Future[Any]:
+    def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None, short: bool = True) -> Future[Any]:
         """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable. `Unavailable`
-        when that was not within so many seconds: it may be stored all the same."""
+        when that was not within so many seconds: it may be stored all the same. Not `short`: megabytes, say."""
         ...
 
     async def write(self, act: Callable[[Tx], Answer]) -> Answer:

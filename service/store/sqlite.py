@@ -99,8 +99,10 @@ class SQLite:
     def crowded(self) -> bool:
         return self._group.crowded
 
-    def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None) -> asyncio.Future[Any]:
-        return self._group.do(verb, context, item, within_s)
+    def group(
+        self, verb: Verb, context: Any, item: Any, within_s: float | None = None, short: bool = True
+    ) -> asyncio.Future[Any]:
+        return self._group.do(verb, context, item, within_s, short)
 
     async def write(self, act: Callable[[Tx], Answer]) -> Answer:
         """On one connection a transaction of its own gains nothing: it shares the next commit, and fails alone."""

@@ -4,7 +4,8 @@ import asyncio
 import random
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,41 @@ async def test_a_database_locked_by_somebody_else_is_unavailable_until_it_is_fre
     assert words(path) == set(), "nothing of it was stored"
     assert await db.group(write_words, "p", "three") == "three"
     assert words(path) == {"three"}
+
+
+async def test_whoever_locks_the_file_holds_up_nobody_who_does_not_write(db: SQLite, path: Path) -> None:
+    thief = sqlite3.connect(path, isolation_level=None)
+    thief.execute("BEGIN IMMEDIATE")
+    writing = asyncio.ensure_future(db.group(write_words, "p", "one"))
+    turns = 0
+    while not writing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    thief.close()
+    with pytest.raises(Unavailable, match="locked"):
+        await writing
+    assert turns > 10, "the loop went on"
+
+
+async def test_short_statements_run_on_the_loop_until_the_disk_makes_them_wait(
+    db: SQLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def threads(**how: bool) -> set[str]:
+        def where(_tx: Tx, _context: None, items: Sequence[None]) -> list[str]:
+            return [threading.current_thread().name for _ in items]
+
+        return {await db.group(where, None, None, **how) for _ in range(3)}
+
+    here, elsewhere = {threading.current_thread().name}, {"sqlite-writer_0"}
+    assert await threads() == here
+    assert await threads(short=False) == elsewhere
+    assert {await db.write(lambda _: threading.current_thread().name)} == elsewhere, "nobody knows how long that takes"
+    monkeypatch.setattr(engine_file, "WAITED_S", -1.0)  # whatever the disk did, it was too slow
+    await threads()
+    assert await threads() == elsewhere
+    monkeypatch.setattr(db, "_elsewhere_until", 0.0)
+    monkeypatch.setattr(engine_file, "WAITED_S", 10.0)
+    assert await threads() == here, "for a while only"
 
 
 async def test_a_full_disk_is_unavailable_and_stores_nothing_until_there_is_room(db: SQLite, path: Path) -> None:
