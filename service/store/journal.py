@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, func, select, tuple_
+from sqlalchemy import Connection, Row, Select, Table, bindparam, func, select, tuple_
 
 from service.store.bulk import Insert
 from service.store.compiled import Statement
@@ -25,12 +25,14 @@ def add_events(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
     _ADD_EVENTS.rows(tx, rows)
 
 
+_KNOWN = Statement(lambda _: select(_word.c.at).where(_word.c.provider == bindparam("of"), _word.c.word == bindparam("said")))
+
+
 def new_words(tx: Tx, words: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """Which of these (provider, word) nobody has seen before; from now on they are seen."""
     fresh = set()
     for provider, word in dict.fromkeys(words):
-        known = select(_word.c.at).where(_word.c.provider == provider, _word.c.word == word)
-        if tx.sql.execute(known).first() is None:
+        if not _KNOWN.plain(tx.sql, of=provider, said=word):
             insert_new(tx, _word, [{"provider": provider, "word": word, "at": tx.now}])
             fresh.add((provider, word))
     return fresh

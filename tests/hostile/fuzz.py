@@ -29,7 +29,7 @@ from tests.hostile.cases import Case, Sender
 from tests.postgres import postgres
 from tests.world import START_MS, Engine, World
 
-SENDERS = 96
+SENDERS = 240
 """At once: what one process of providers could do."""
 TARGETS = 48
 FRESH_EVERY = 10_000
