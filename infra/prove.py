@@ -1,8 +1,8 @@
 """What is promised, held against what can go wrong. Half an hour at most, or two minutes with --quick. Called by `./infra/prove`.
 
-Four proofs at once, each a program of its own with a summary of its own: a million simulated lifetimes, disasters on real
-processes, a million hostile callback bodies, requests made from /openapi.json. Exit 1 on any breach, and when a proof is missing, stops early or proves less
-than was asked of it.
+Five proofs at once, each a program of its own with a summary of its own: a million simulated lifetimes, disasters on real
+processes, a million hostile callback bodies, requests made from /openapi.json, and bugs made on purpose that the tests have to
+notice. Exit 1 on any breach, and when a proof is missing, stops early or proves less than was asked of it.
 """
 
 import argparse
@@ -26,7 +26,9 @@ FULL_S, QUICK_S = 1_740.0, 240.0
 TOLD_EVERY_S = 15.0
 END_S = 30.0
 """For a proof to leave in order once it was asked to."""
-NAMES = ("chaos", "simulation", "hostile", "contract")
+NAMES = ("chaos", "simulation", "hostile", "contract", "mutations")
+BUGS = 10
+"""Made on purpose, one after the other."""
 RUNS = 13
 """Of disasters: each on every engine on which it can happen."""
 SHOWN = 20
@@ -136,7 +138,7 @@ def exists(module: str) -> bool:
 
 
 def proofs(quick: bool, seed: int) -> list[Proof]:
-    """The disasters mostly wait, and go before the two that fill the processor."""
+    """The disasters mostly wait, and go before those that fill the processor."""
     lives, bodies, examples = (5_000, 20_000, 5) if quick else (1_000_000, 1_000_000, 100)
     given = ["--seed", str(seed)]
     jobs = ["--jobs", str(os.cpu_count() or 1)]
@@ -166,6 +168,15 @@ def proofs(quick: bool, seed: int) -> list[Proof]:
             nice=5,
             done_is=r'^.*"{unit}": ([\d,]+)',
             breaches_are=r'^.*"exit": ([\d,]+)',
+        ),
+        Proof(
+            "mutations",
+            "tests.mutations",
+            ["--quick", "--only", str(seed % BUGS + 1)] if quick else [],
+            "bugs",
+            1 if quick else BUGS,
+            nice=5,
+            faults_are=r"^{unit} ([\d,]+)",
         ),
     ]
 

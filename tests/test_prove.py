@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from tests.chaos.disasters import DISASTERS
+from tests.mutations.bugs import BUGS
 
 PATH = Path(__file__).parent.parent / "infra" / "prove.py"
 
@@ -56,6 +57,10 @@ def test_the_summary_of_hostile_bodies_is_understood(
 
 def test_every_disaster_is_counted(prove: ModuleType) -> None:
     assert sum(len(disaster.engines) for disaster in DISASTERS.values()) == prove.RUNS
+
+
+def test_every_bug_is_counted(prove: ModuleType) -> None:
+    assert len(BUGS) == prove.BUGS
 
 
 def test_a_missing_proof_is_a_failure(prove: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

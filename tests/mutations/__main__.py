@@ -40,6 +40,7 @@ def main() -> int:
         survived += not noticed
         print(f"{n:2}  {bug.name}", *(noticed or ["SURVIVED"]), sep="\n      ", flush=True)
     print(f"{len(chosen) - survived} of {len(chosen)} noticed")
+    print(f"bugs {len(chosen)}\nbreaches: {survived}")
     return 1 if survived else 0
 
 
