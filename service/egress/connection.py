@@ -15,6 +15,15 @@ JOIN_LIMIT = 64 * 1024
 """Bytes of body up to which head and body go out in one write (one packet mostly); copying more costs more than a packet."""
 
 
+READS_FREE = 64
+"""Reads of one exchange before anybody looks at what they bring."""
+READ_MEAN = 256
+"""Bytes that they should bring on average from then on. Each wakes the loop: an answer that comes byte by byte would cost a
+second of everybody's time."""
+REST_S = 0.05
+"""What came meanwhile is one read."""
+
+
 class Stale(Exception):
     """A kept connection was closed by the peer before it said a word about this exchange."""
 
@@ -30,6 +39,8 @@ class Connection(asyncio.Protocol):
         self._done: asyncio.Future[None] | None = None
         self._writing = False
         self._uses = 0
+        self._reads = self._received = 0
+        self._rest: asyncio.TimerHandle | None = None
         self.on_lost: Callable[[Connection], None] = _nobody
 
     @property
@@ -42,6 +53,7 @@ class Connection(asyncio.Protocol):
         if self.closed or self._wire is None:
             raise Stale if self._uses else httpx.ConnectError("closed by the peer before anything was sent")
         self._uses += 1
+        self._reads = self._received = 0
         self._answer, self._done = answer, self._loop.create_future()
         timer = self._loop.call_at(deadline, self._expire)
         try:
@@ -56,6 +68,7 @@ class Connection(asyncio.Protocol):
             clean = answer.complete and answer.keep and not self._writing
             self._answer = self._done = None
             answer.release()
+            self._listen()
             if not clean:
                 self.close()
 
@@ -79,6 +92,8 @@ class Connection(asyncio.Protocol):
         if self._answer is None:
             self.close()  # words out of turn: whatever answer came next could not be trusted
             return
+        self._reads += 1
+        self._received += len(data)
         try:
             self._answer.feed(data)
         except httpx.RemoteProtocolError as error:
@@ -86,6 +101,21 @@ class Connection(asyncio.Protocol):
         else:
             if self._answer.complete:
                 self._settle()
+            elif self._reads > READS_FREE and self._received < self._reads * READ_MEAN:
+                self._rest_a_moment()
+
+    def _rest_a_moment(self) -> None:
+        if self._rest is None and self._wire is not None and not self._wire.is_closing():
+            self._wire.pause_reading()
+            self._rest = self._loop.call_later(REST_S, self._listen)
+
+    def _listen(self) -> None:
+        """Again, if it rested."""
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+            if self._wire is not None and not self._wire.is_closing():
+                self._wire.resume_reading()
 
     def eof_received(self) -> None:
         self._ended(None)

@@ -12,6 +12,7 @@ import pytest
 from service.egress import Stats, Transport, exchange, pool
 from service.egress import transport as room
 from service.egress.answer import Answer
+from service.egress.connection import Connection
 from service.egress.guard import Guard
 from service.wire import Reply
 from tests.egress.peer import LOOPBACK, Names, NoDial, Peer, always, forever, ok, once, post, read_request, transport
@@ -239,6 +240,31 @@ async def test_ten_megabytes_are_cut_at_the_cap_with_memory_flat(announced: bool
     assert reply.body == b"x" * 65_536
     assert peak < 3_000_000
     assert sent < 10_485_760
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_trickle_of_single_bytes_is_read_in_gulps(monkeypatch: pytest.MonkeyPatch, keep: bool) -> None:
+    """Each read wakes the loop; somebody who sends one byte at a time could keep a core busy with one answer."""
+    reads: list[int] = []
+    received = Connection.data_received
+    monkeypatch.setattr(Connection, "data_received", lambda self, data: (reads.append(len(data)), received(self, data))[1])
+    body = bytes(i % 251 for i in range(4_000))
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            head, rest = ok(body)[: -len(body)], body
+            writer.write(head if keep else head.replace(b"OK", b"OK\r\nConnection: close"))
+            for i in range(len(rest)):
+                writer.write(rest[i : i + 1])
+                await asyncio.sleep(0)
+
+    async with Peer(talk) as peer, transport() as made:
+        for _ in range(2):
+            answer = await exchange(made, post(peer.url), total_s=60, cap=65_536)
+            assert answer.body == body
+        assert peer.connection_count == (1 if keep else 2)
+    assert len(reads) < 1_000, "of 8,000"
 
 
 async def test_an_early_answer_is_read_while_the_body_is_still_being_written() -> None:
