@@ -19,6 +19,10 @@ class Bell(asyncio.Event):
 
     def ring(self) -> None:
         self.set()
+        self.tell()
+
+    def tell(self) -> None:
+        """The others: this process knows already."""
         if self.carrier is not None:
             self.carrier()
 

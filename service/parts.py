@@ -53,6 +53,8 @@ class Parts:
     """What the courier may have in hand and must not send."""
     recalled: Withdrawn = field(default_factory=Withdrawn, repr=False)
     """Likewise by subscriptions and their versions."""
+    recall: Bell = field(default_factory=Bell, repr=False)
+    """Another process has withdrawn or changed something: what is in hand here is held against the database."""
     submitter: Tray[Placement] = field(default_factory=lambda: Tray[Placement](SENDING))
     watch: Watch[Task] = field(default_factory=lambda: Watch[Task]())
     stale: Tray[None] = field(default_factory=lambda: Tray[None](1))
@@ -70,6 +72,7 @@ class Parts:
         """Those that other processes have to hear too."""
         return {
             "courier": self.courier.bell,
+            "recall": self.recall,
             "submitter": self.submitter.bell,
             "stale": self.stale.bell,
             "janitor": self.janitor.bell,

@@ -1,8 +1,9 @@
 """Forget: erase what is personal in a task, or in all tasks of an app. Refused while a task is still open: its provider
 has the order, and would tell us again.
 
-Nothing of it is sent once it is answered: this process drops what it has in hand. What another process has in hand may still
-leave for as long as its lease lasts (a minute), and what was on the wire already arrives.
+Nothing of it is sent once it is answered: this process drops what it has in hand. The others are told to, and do so within
+moments; one that does not hear it may still send what it has in hand for as long as its lease lasts (a minute). What was on the
+wire already arrives.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from service.domain.due import LEASE_MS
 from service.domain.errors import Conflict, NotFound
 from service.domain.lifecycle import SETTLED
 from service.domain.task import Task
+from service.flow.recall import tell_others
 from service.parts import Parts
 from service.store import apps, forgetting, jobs, tasks
 from service.store.database import Tx
@@ -35,6 +37,7 @@ async def forget_task(parts: Parts, app_id: str, task_id: int) -> Task:
         return tasks.by_id(tx.sql, app_id, task_id)
 
     task = await parts.db.write(act)
+    tell_others(parts)
     assert task is not None
     return task
 

@@ -135,6 +135,10 @@ class Lanes:
         self._forget_if_empty(subscription_id, lane)
         return left
 
+    def in_hand(self) -> list[Due]:
+        """All that waits."""
+        return [due for lane in self._lanes.values() for parcel in lane.waiting for due in parcel]
+
     def drain(self) -> list[Due]:
         """Everything that was not started."""
         return [due for subscription_id in list(self._lanes) for due in self.empty(subscription_id)]

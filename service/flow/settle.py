@@ -17,7 +17,7 @@ from service.domain.instant import rfc3339
 from service.domain.matching import OPERATIONAL_EVENTS
 from service.domain.turn import PACE_MS, Health, felt
 from service.flow.announce import Happening, announce
-from service.flow.recall import recall
+from service.flow.recall import recall, tell_others
 from service.parts import Parts
 from service.store import deliveries, lanes
 from service.store.database import Tx
@@ -49,6 +49,8 @@ class Settled(NamedTuple):
     held: Set[int] = frozenset()
     """Subscriptions whose lanes rest now: what else is in hand for them is given back."""
     in_hand: Sequence[Due] = ()
+    disabled: bool = False
+    """A subscription was, so that others have to hear of it."""
 
 
 @dataclass(slots=True)
@@ -83,6 +85,8 @@ async def settle(parts: Parts, settlements: Sequence[Settlement]) -> Settled:
     settled: Settled = await parts.db.group(settle_all, parts, settlements)
     if settled.in_hand:
         parts.courier.put(settled.in_hand)
+    if settled.disabled:
+        tell_others(parts)
     return settled
 
 
@@ -121,8 +125,9 @@ def settle_all(tx: Tx, parts: Parts, batches: Sequence[Sequence[Settlement]]) ->
     _carry_over(tx, mine.values())
     resting = {i for i, lane in mine.items() if lane.health.held_until > tx.now}
     answers = [Settled(resting)] * len(batches)
-    if told_of:
-        answers[0] = Settled(resting, told_of)
+    disabled = any(lane.disabled is not None for lane in mine.values())
+    if told_of or disabled:
+        answers[0] = Settled(resting, told_of, disabled)
     return answers
 
 

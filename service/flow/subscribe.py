@@ -17,7 +17,7 @@ from service.domain.matching import EVERY_TASK_EVENT, TEST_EVENT, possible
 from service.domain.turn import Expected
 from service.flow.announce import Happening, announce_to_one
 from service.flow.expect import expectations
-from service.flow.recall import recall
+from service.flow.recall import recall, tell_others
 from service.flow.targets import Sealed, columns, literal_faults, new_key, rotated, shown_key, unseal
 from service.parts import Parts
 from service.store import deliveries, lanes
@@ -151,7 +151,7 @@ async def change(parts: Parts, app_id: str, subscription_id: int, changes: Mappi
             lanes.wake(tx, subscription_id)  # another address: what the old one did says nothing about it
 
     await parts.db.write(act)
-    parts.courier.bell.ring()
+    tell_others(parts)
     return await get(parts, app_id, subscription_id)
 
 
@@ -203,6 +203,7 @@ async def rotate(parts: Parts, app_id: str, subscription_id: int) -> tuple[Any, 
         return sealed.target
 
     target = await parts.db.write(act)
+    tell_others(parts)
     return await get(parts, app_id, subscription_id), shown_key(target)
 
 
@@ -228,7 +229,7 @@ async def set_status(parts: Parts, app_id: str, subscription_id: int, status: st
 
     if not await parts.db.write(act):
         raise NotFound("there is no such subscription")
-    parts.courier.bell.ring()
+    tell_others(parts)
     return None if status == "deleted" else await get(parts, app_id, subscription_id)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.flow import forget, recover, reencrypt
+from service.flow.recall import tell_others
 from service.parts import Parts
 from service.store import jobs
 from service.store.database import Tx
@@ -27,5 +28,5 @@ async def step(parts: Parts) -> bool:
 
     worked = await parts.db.write(act)
     if worked:
-        parts.courier.bell.ring()
+        tell_others(parts)  # a recovery has something to send, and what was forgotten must not be
     return worked

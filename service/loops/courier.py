@@ -13,6 +13,7 @@ from service.domain.due import LEASE_MS, Due, Parcel
 from service.domain.errors import Unavailable
 from service.flow import claim, deliver, settle
 from service.flow.lanes import STOCK, WORKERS, Lanes
+from service.flow.recall import look_again
 from service.parts import Parts
 
 log = logging.getLogger("callsheet.courier")
@@ -68,6 +69,9 @@ class Courier:
         tray = self._parts.courier
         handed = tray.take(HOLD)
         left = self._put([(due,) for due in handed])
+        if self._parts.recall.is_set():
+            self._parts.recall.clear()
+            await look_again(self._parts, self._lanes.in_hand())
         many = 0
         if not handed or self._claim_is_due():
             many = await self._claim(left)

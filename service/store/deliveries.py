@@ -98,6 +98,12 @@ def version(sql: Connection, subscription_id: int) -> int | None:
     return found
 
 
+def versions(sql: Connection, subscription_ids: Iterable[int]) -> dict[int, int]:
+    """Likewise, of several."""
+    wanted = among(sql.dialect.name == "postgresql", _sub.c.id, sorted(subscription_ids))
+    return {row.id: row.version for row in sql.execute(select(_sub.c.id, _sub.c.version).where(wanted))}
+
+
 def lock_subscription(tx: Tx, app_id: str, subscription_id: int) -> Row[Any] | None:
     """As it is until this transaction ends: what is read from it may be written back."""
     query = select(_sub).where(_sub.c.id == subscription_id, _sub.c.app_id == app_id, _sub.c.status != "deleted")
@@ -197,6 +203,12 @@ def held(tx: Tx, delivery_ids: Iterable[int]) -> dict[int, Held]:
     """Locked."""
     rows = _HELD.plain(tx.sql, ids=compiled.names(tx.postgres, delivery_ids))
     return {row[0]: Held._make(row[1:]) for row in rows}
+
+
+def fences(sql: Connection, delivery_ids: Sequence[int]) -> dict[int, int]:
+    """As they are now; nothing is locked."""
+    wanted = among(sql.dialect.name == "postgresql", _delivery.c.id, delivery_ids)
+    return {row.id: row.fence for row in sql.execute(select(_delivery.c.id, _delivery.c.fence).where(wanted))}
 
 
 def forgotten(tx: Tx, delivery_ids: Sequence[int]) -> set[int]:

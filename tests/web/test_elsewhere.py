@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg  # type: ignore[import-untyped]
+import httpx
 import pytest
 
 from service.domain import ids
+from service.flow import deliver
+from service.flow.forget import forget_task
+from service.loops.courier import Courier
 from service.store import journal
 from service.store.postgres import Postgres
 from service.web import hub, tasks
@@ -93,3 +97,53 @@ async def test_what_an_older_transaction_hides_is_heard_soon_after_its_end(
         await transaction.commit()
         assert (await ear.event()).type == "task.running"
         await older.close()
+
+
+async def in_hand_elsewhere(one: World, other: World) -> Courier:
+    """The courier of a process that holds one notice in memory, of a subscription that it has told of something before."""
+    one.parts.courier.open = other.parts.courier.open = False
+    await one.submit("a private thing")
+    await other.deliver()
+    assert await one.callback("succeeded") == 200
+    courier = Courier(other.parts, asyncio.Event())
+    await courier.round()
+    other.parts.recall.clear()
+    return courier
+
+
+@pytest.mark.parametrize("what", ["forget", "pause", "remove", "change", "disable"])
+async def test_what_another_process_has_in_hand_is_not_sent_after_it_was_withdrawn(two: tuple[World, World], what: str) -> None:
+    """Well before its lease ends, and before a subscription would be read again."""
+    one, other = two
+    sub = await one.subscribe()
+    courier = await in_hand_elsewhere(one, other)
+    path = f"/v1/subscriptions/{sub.name}"
+    match what:
+        case "forget":
+            [row] = await one.rows("SELECT id FROM task")
+            await forget_task(one.parts, "default", row.id)
+        case "pause":
+            await one.api("POST", f"{path}/pause")
+        case "remove":
+            await one.api("DELETE", path)
+        case "change":
+            await one.api("PATCH", path, {"target": "https://moved.test/"})
+        case _:
+            one.on_notice["hook.test"] = [httpx.Response(410)]
+            one.parts.courier.open = True
+            assert (await one.api("POST", f"{path}/test")).status_code == 202
+            await one.deliver()
+    await other.parts.recall.wait()
+    await other.parts.courier.bell.wait()
+    await courier.round()
+    before = len(other.said)
+    parcel = courier._next()
+    assert parcel is not None
+    tried = await deliver.try_once(other.parts, other.addressees, parcel)
+    assert tried.settlement is None
+    assert len(other.said) == before
+    await courier.give_back(list(parcel))
+    other.silence(minutes=2)  # the lease of what was forgotten ends by itself
+    await other.deliver()
+    after = [(said.host, b"private" in said.body) for said in other.said[before:]]
+    assert after == {"forget": [("hook.test", False)], "change": [("moved.test", True)]}.get(what, [])
