@@ -1,13 +1,11 @@
-import os
 import socket
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from service.cli import app
-from tests.cli.running import Running, environment, running
+from tests.cli.running import Running, environment, invoked, running
 
 Call = Callable[..., Result]
 
@@ -37,9 +35,8 @@ def service(sandbox: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture
 def call(service: Running) -> Call:
     """The command line in this process, against that service over real HTTP."""
-    ours = {name: None for name in os.environ if name.startswith(("CALLSHEET_", "PORT", "HOST"))}
 
     def run(*arguments: str, input: str | None = None, **env: str | None) -> Result:
-        return CliRunner().invoke(app, list(arguments), input=input, env={**ours, **service.env, **env})
+        return invoked(arguments, {**service.env, **env}, input)
 
     return run

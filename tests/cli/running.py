@@ -1,15 +1,20 @@
 """A whole service as its own process, started and ended by the command line as anybody would."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from service.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 60
@@ -31,6 +36,19 @@ class Running:
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WITHIN_S)
+
+
+def invoked(arguments: Sequence[str], env: Mapping[str, str | None], input: str | None = None) -> Result:
+    """A verb in this process. What it does to the whole of it ends with it: a log that goes to the runner's own stderr, which is
+    closed then, would break every line that any later test logs."""
+    root, ours = logging.getLogger(), logging.getLogger("callsheet")
+    kept, on_term = (root.handlers[:], root.level, ours.level), signal.getsignal(signal.SIGTERM)
+    none = {name: None for name in os.environ if name.startswith(("CALLSHEET_", "PORT", "HOST"))}
+    try:
+        return CliRunner().invoke(app, list(arguments), input=input, env={**none, **env})
+    finally:
+        root.handlers[:], root.level, ours.level = kept
+        signal.signal(signal.SIGTERM, on_term)
 
 
 def environment(database_url: str, **more: str) -> dict[str, str]:
