@@ -63,8 +63,10 @@ class Withdrawn:
         self._floors: dict[int, tuple[int, int]] = {}
 
     def add(self, floors: Iterable[tuple[int, int]], now: int, until: int) -> None:
+        """A floor only rises: one that was read before another commit is known here after it, maybe."""
         self._floors = {i: kept for i, kept in self._floors.items() if kept[1] > now}
-        self._floors |= {name: (floor, until) for name, floor in floors}
+        for name, floor in floors:
+            self._floors[name] = (max(floor, self._floors.get(name, (0, 0))[0]), until)
 
     def covers(self, name: int, number: int) -> bool:
         kept = self._floors.get(name)

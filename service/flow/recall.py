@@ -38,7 +38,7 @@ async def look_again(parts: Parts, in_hand: Sequence[Due]) -> None:
 
     fences, versions = await parts.db.read(look)
     now = parts.clock()
-    moved = [(due.id, fences.get(due.id, due.fence + 1)) for due in in_hand]
+    moved = {due.id: fences.get(due.id, due.fence + 1) for due in in_hand}
     changed = {due.subscription_id: versions.get(due.subscription_id, due.version + 1) for due in in_hand}
-    parts.withdrawn.add(moved, now, now + LEASE_MS)
+    parts.withdrawn.add(moved.items(), now, now + LEASE_MS)
     parts.recalled.add(changed.items(), now, now + LEASE_MS)

@@ -57,6 +57,18 @@ async def test_an_answer_to_what_was_on_the_wire_when_its_task_was_forgotten_is_
     assert not await world.rows("SELECT answer FROM attempt WHERE answer IS NOT NULL")
 
 
+async def test_a_look_at_what_is_in_hand_from_before_a_forget_does_not_undo_it(world: World) -> None:
+    """Another process has changed something, and this one reads what it holds just as its task is forgotten here."""
+    await world.subscribe(events=["task.succeeded"])
+    task = await world.submit("a private thing")
+    await world.callback("succeeded")
+    [due] = world.parts.courier.take(1)
+    await forget_task(world.parts, "default", task.id)
+    world.parts.withdrawn.add([(due.id, due.fence)], world.now, world.now + 60_000)  # as it was read before
+    tried = await deliver.try_once(world.parts, world.addressees, (due,))
+    assert (tried.settlement, world.said) == (None, [])
+
+
 @pytest.mark.parametrize("meanwhile", ["delivered", "skipped"])
 async def test_a_late_answer_about_a_forgotten_task_is_not_kept_whatever_its_delivery_came_to(
     world: World, meanwhile: str
