@@ -21,6 +21,9 @@ def noop() -> ASGIApp:
 
 def product() -> ASGIApp:
     from service.app import App  # here: the baseline's start is without it
+    from service.cli.serving import freeze
     from service.settings import load
 
-    return App(load(), loops=os.environ.get("BENCH_LOOPS") == "1")
+    app = App(load(), loops=os.environ.get("BENCH_LOOPS") == "1")
+    freeze()  # as the command does
+    return app
