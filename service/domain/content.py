@@ -47,7 +47,12 @@ class Layout:
     audios: int
 
 
+_TEXT_ALONE = Layout(Mode.TEXT, 0, 0, 0)
+
+
 def layout(order: Order) -> Layout:
+    if not order.content:
+        return _TEXT_ALONE
     roles = [_role(item) for item in order.content]
     images, videos, audios = (roles.count(f"reference_{kind}") for kind in ("image", "video", "audio"))
     if any(item.type == "draft_task" for item in order.content):

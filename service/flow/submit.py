@@ -85,9 +85,11 @@ def check(parts: Parts, order: Order) -> Checked:
 
 async def place_order(parts: Parts, app_id: str, order: Order, key: str | None = None) -> Placed:
     checked = check(parts, order)
-    digest = hashlib.sha256(orjson.dumps(order.as_dict(), option=orjson.OPT_SORT_KEYS)).digest()
+    said = order.as_dict()
+    digest = hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()
     # Its own callback_url is an address with secrets in it like any subscriber's: kept sealed, and shown without them.
-    body = orjson.dumps(replace(order, callback_url=None).as_dict(), option=orjson.OPT_SORT_KEYS)
+    said.pop("callback_url", None)
+    body = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
     item = NewOrder(app_id, checked, body, orjson.dumps(shown(_for_people(parts, order))).decode(), key, digest)
     placed: Placed = await parts.db.group(add_orders, parts, item, short=len(body) <= SHORT)
     if placed.task is None:

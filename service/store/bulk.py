@@ -23,11 +23,12 @@ MOST = 64
 
 
 class Insert:
-    """Rows are tuples in the order of the table's columns, all of them. PostgreSQL may compute some by itself."""
+    """Rows are tuples in the order of these columns; unless they are named, of all that the table has. PostgreSQL may compute
+    some by itself."""
 
-    def __init__(self, table: str, computed: Mapping[str, str] | None = None) -> None:
+    def __init__(self, table: str, names: Sequence[str] = (), computed: Mapping[str, str] | None = None) -> None:
         computed = computed or {}
-        columns = list(TABLES[table].c)
+        columns = [TABLES[table].c[name] for name in names] if names else list(TABLES[table].c)
         self._width = len(columns)
         into = f"INSERT INTO {_quoted(table)} ({', '.join(_quoted(c.name) for c in columns)})"
         self._sqlite = _Several(f"{into} VALUES ", len(columns))

@@ -88,7 +88,3 @@ def to_task(row: Sequence[Any]) -> Task:
 def to_submission(row: Sequence[Any]) -> Submission:
     at = _SUBMISSION_OUTCOME
     return Submission._make((*row[:at], _OUTCOMES[row[at]], *row[at + 1 :]))
-
-
-def as_row(value: Task | Submission) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in (TASK_FIELDS if isinstance(value, Task) else SUBMISSION_FIELDS)}

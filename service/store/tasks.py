@@ -10,13 +10,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.domain.task import Submission, Task
 from service.store import compiled
-from service.store.bulk import Update
+from service.store.bulk import Insert, Update
 from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import (
     SUBMISSION_FIELDS,
     TASK_FIELDS,
-    as_row,
     insert,
     submission_columns,
     task_columns,
@@ -39,6 +38,8 @@ _INDEXED = (
 """What is saved only where it changed: a statement that names a column of an index rewrites that index, changed or not."""
 _ALWAYS = tuple(name for name in TASK_FIELDS if name not in _FIXED and not any(name in group for group in _INDEXED))
 _CHANGED = tuple(attrgetter(*group) for group in _INDEXED)
+_ADD_TASKS, _ADD_SUBMISSIONS = Insert("task", TASK_FIELDS), Insert("submission", SUBMISSION_FIELDS)
+_ADD_ORDERS = Insert("task_order")
 _SAVE_SUBMISSION = Update("submission", ("outcome", "remote_id", "reason", "answered_at", "conflict_at"))
 _OWNERS = Statement(lambda pg: select(_submission.c.task_id).where(compiled.among(pg, _submission.c.id, "ids")))
 _TASKS = Statement(
@@ -108,13 +109,13 @@ def _saves(which: tuple[bool, ...]) -> Update:
 
 
 def add(tx: Tx, tasks: Sequence[Task], orders: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]]) -> None:
-    insert(tx, "task", [as_row(t) for t in tasks])
-    insert(tx, "task_order", orders)
+    _ADD_TASKS.rows(tx, tasks)
+    _ADD_ORDERS.rows(tx, [tuple(order[c.name] for c in _order.c) for order in orders])
     insert(tx, "task_label", labels)
 
 
 def add_submissions(tx: Tx, submissions: Sequence[Submission]) -> None:
-    insert(tx, "submission", [{name: getattr(s, name) for name in SUBMISSION_FIELDS} for s in submissions])
+    _ADD_SUBMISSIONS.rows(tx, submissions)
 
 
 def named(tx: Tx, remote_ids: Collection[str]) -> dict[tuple[str, str, str], tuple[int, int]]:
@@ -191,6 +192,8 @@ def by_id(sql: Connection, app_id: str, task_id: int) -> Task | None:
 
 
 def by_ids(sql: Connection, task_ids: Sequence[int]) -> dict[int, Task]:
+    if not task_ids:
+        return {}
     rows = _SOME.plain(sql, ids=compiled.names(sql.dialect.name == "postgresql", task_ids))
     return {task.id: task for task in map(to_task, rows)}
 

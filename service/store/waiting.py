@@ -85,7 +85,8 @@ _RAN_OUT = Statement(
 def rooms(sql: Connection, now: int, caps: Mapping[Key, Caps]) -> tuple[dict[Key, int], dict[Key, Breaker]]:
     """Free places of each account, and the breakers."""
     breakers = accounts.breakers(sql)
-    flying = in_flight(sql)
+    counted = any(cap.in_flight is not None for cap in caps.values())
+    flying = in_flight(sql) if counted else {}  # it takes the longer, the more there are
     free: dict[Key, int] = {}
     for key, cap in caps.items():
         sent = 0 if cap.per_minute is None else sent_since(sql, key, now - MINUTE_MS)
