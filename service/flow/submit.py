@@ -27,6 +27,7 @@ from service.flow.subscribe import subscription_row
 from service.flow.targets import literal_faults
 from service.parts import Parts, Placement
 from service.store import apps, deliveries, tasks, waiting
+from service.store.bulk import together
 from service.store.database import Tx
 
 SHORT = 256 * 1024
@@ -154,8 +155,9 @@ def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:
         if item.checked.order.callback_url is not None:
             implicit.append(_implicit(tx, parts, item, task.id))
         answers.append(Placed(task, replayed=False, placement=placement))
-    tasks.add(tx, added, orders, labels)
-    tasks.add_submissions(tx, submissions)
+    with together(tx):
+        tasks.add(tx, added, orders, labels)
+        tasks.add_submissions(tx, submissions)
     tasks.add_keys(tx, keys)
     deliveries.add_subscriptions(tx, implicit)
     return answers
