@@ -93,7 +93,7 @@ def tallies(sql: Connection) -> dict[Key, dict[str, int]]:
 
 def samples(sql: Connection) -> dict[tuple[str, str, str], dict[int, int]]:
     found: dict[tuple[str, str, str], dict[int, int]] = defaultdict(dict)
-    for provider, model, state, bucket, count in _SAMPLES.one(sql):
+    for provider, model, state, bucket, count in _SAMPLES.plain(sql):
         found[provider, model, state][bucket] = count
     return found
 

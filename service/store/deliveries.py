@@ -166,7 +166,7 @@ def lease(tx: Tx, delivery_ids: Sequence[int], lease_until: int) -> dict[int, An
         delivery_ids = [row.id for row in _STILL_DUE.one(tx.sql, ids=list(delivery_ids), now=tx.now)]
     named = compiled.names(tx.postgres, delivery_ids)
     _LEASE.one(tx.sql, ids=named, lease_until=lease_until)
-    return {row[0]: row for row in _LEASED.one(tx.sql, ids=named)}
+    return {row[0]: row for row in _LEASED.plain(tx.sql, ids=named)}
 
 
 class Held(NamedTuple):

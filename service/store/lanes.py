@@ -72,7 +72,7 @@ _HEADS = Statement(
 
 def heads(tx: Tx, lane_ids: Iterable[int]) -> dict[int, int | None]:
     """When the next delivery of each lane is due; leases count. None: nothing is open."""
-    found = _HEADS.one(tx.sql, ids=compiled.names(tx.postgres, lane_ids))
+    found = _HEADS.plain(tx.sql, ids=compiled.names(tx.postgres, lane_ids))
     return {i: min((at for at in ats if at is not None), default=None) for i, *ats in found}
 
 

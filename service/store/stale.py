@@ -41,7 +41,7 @@ def accounts(sql: Connection) -> list[Key]:
     """Every account that has tasks to be asked about, then or now: one seek in the index for each."""
     found: list[Key] = []
     while len(found) < ACCOUNTS_LIMIT:
-        rows = _NEXT.one(sql, provider=found[-1][0], account=found[-1][1]) if found else _FIRST.one(sql)
+        rows = _NEXT.plain(sql, provider=found[-1][0], account=found[-1][1]) if found else _FIRST.plain(sql)
         if not rows:
             break
         found.append((rows[0][0], rows[0][1]))
@@ -64,15 +64,15 @@ def _unclaimed(pg: bool, query: Any) -> Any:
 
 
 def any_due(sql: Connection, key: Key, now: int) -> bool:
-    return bool(_ANY.one(sql, provider=key[0], account=key[1], now=now))
+    return bool(_ANY.plain(sql, provider=key[0], account=key[1], now=now))
 
 
 def oldest(tx: Tx, key: Key, limit: int) -> list[tuple[Task, Submission]]:
     """The stale tasks of one account with the submissions that speak for them, oldest first; locked, not claimed yet."""
-    tasks = [to_task(row) for row in _OLDEST.one(tx.sql, provider=key[0], account=key[1], now=tx.now, most=limit)]
+    tasks = [to_task(row) for row in _OLDEST.plain(tx.sql, provider=key[0], account=key[1], now=tx.now, most=limit)]
     if not tasks:
         return []
-    rows = _SPEAKING.one(
+    rows = _SPEAKING.plain(
         tx.sql, ids=compiled.names(tx.postgres, [t.submission_id for t in tasks if t.submission_id is not None])
     )
     subs = {sub.id: sub for sub in map(to_submission, rows)}

@@ -74,11 +74,11 @@ def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Collection[int]) -> tu
         return _both(tx, submission_ids)
     named = compiled.names(tx.postgres, submission_ids)
     if submission_ids:
-        wanted.update(row[0] for row in _OWNERS.one(tx.sql, ids=named))
-    locked = {task.id: task for task in map(to_task, _TASKS.one(tx.sql, ids=compiled.names(tx.postgres, sorted(wanted))))}
+        wanted.update(row[0] for row in _OWNERS.plain(tx.sql, ids=named))
+    locked = {task.id: task for task in map(to_task, _TASKS.plain(tx.sql, ids=compiled.names(tx.postgres, sorted(wanted))))}
     if not submission_ids:
         return locked, {}
-    return locked, {sub.id: sub for sub in map(to_submission, _SUBMISSIONS.one(tx.sql, ids=named))}
+    return locked, {sub.id: sub for sub in map(to_submission, _SUBMISSIONS.plain(tx.sql, ids=named))}
 
 
 def _both(tx: Tx, submission_ids: Collection[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
@@ -120,7 +120,7 @@ def add_submissions(tx: Tx, submissions: Sequence[Submission]) -> None:
 
 def named(tx: Tx, remote_ids: Collection[str]) -> dict[tuple[str, str, str], tuple[int, int]]:
     """(submission, task) that have these names, by provider, its address and the name."""
-    rows = _NAMED.one(tx.sql, names=compiled.names(tx.postgres, remote_ids))
+    rows = _NAMED.plain(tx.sql, names=compiled.names(tx.postgres, remote_ids))
     return {(provider, base_url, name): (sub_id, task_id) for provider, base_url, name, sub_id, task_id in rows}
 
 

@@ -60,7 +60,7 @@ def _print(summary: Summary, took_s: float, wanted: int) -> None:
             print(f"  {met[kind]:>10,}  {kind}")
     if summary.lifetimes < wanted:
         print(f"stopped by the time limit before {wanted:,} lifetimes")
-    print(f"breaches: {sum(len(found) for _, found in summary.failed)} in {len(summary.failed)} worlds")
+    print(f"breaches: {sum(len(found) for _, found in summary.failed)} in {len(summary.failed)} worlds", flush=True)
     for story, found in summary.failed[:SHOWN]:
         _explain(shortest(story, {breach.invariant for breach in found}))
 
