@@ -60,11 +60,7 @@ async def dial(
     place: Place, guard: Guard, resolve: Resolve, connect: Connect, tls: ssl.SSLContext | None, deadline: float
 ) -> Connection:
     """A fresh connection to one of the place's addresses before the deadline, in the loop's time."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            addresses = await _addresses(place, resolve)
-    except TimeoutError:
-        raise httpx.ConnectTimeout("the name was not resolved in time") from None
+    addresses = await _addresses(place, resolve, deadline)
     if not place.trusted and (reason := guard.refusal(place.scheme, place.port, addresses)):
         raise BlockedAddress(reason)
     loop = asyncio.get_running_loop()
@@ -82,14 +78,15 @@ async def dial(
     raise failure
 
 
-async def _addresses(place: Place, resolve: Resolve) -> list[Address]:
+async def _addresses(place: Place, resolve: Resolve, deadline: float) -> list[Address]:
     if (address := literal(place.host)) is not None:
         return [address]
     try:
-        found = await resolve(place.host, place.port)
+        async with asyncio.timeout_at(deadline):
+            found = await resolve(place.host, place.port)
         return [ip_address(text) for text in dict.fromkeys(found)]
     except TimeoutError:
-        raise
+        raise httpx.ConnectTimeout("the name was not resolved in time") from None
     except (OSError, ValueError) as error:  # UnicodeError, for what is no host name at all, is a ValueError
         raise httpx.ConnectError(f"the name cannot be resolved: {_cause(error)}") from None
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 
 import orjson
@@ -34,6 +34,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 Ready = Callable[[], Awaitable[dict[str, str]]]
 """What is wrong, by part; empty: ready."""
+Handle = Callable[[Request], Awaitable[Response]]
 
 
 def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ()) -> "Front":
@@ -80,7 +81,8 @@ def site(parts: Parts, guard: Guard, ready: Ready, mounts: Sequence[Mount] = ())
         },
     )
     app.state.guard = guard
-    return Front(CallbackDoor(parts, bodies), stream.hub, _handler(parts, guard, bodies, {"GET": stream.endpoint}), app)
+    open_stream = _handler(parts, guard, bodies, {"GET": stream.endpoint})
+    return Front(CallbackDoor(parts, bodies), stream.hub, open_stream, _fixed(parts, guard, bodies), app)
 
 
 @cache
@@ -90,29 +92,48 @@ def _spec(public_url: str) -> tuple[bytes, str]:
 
 
 class Front:
-    """Callbacks are the hot path: they are not routed, they are recognised. So are live readers: a router's frames and its
-    request would be kept for each as long as it stays."""
+    """Callbacks are the hot path: they are not routed, they are recognised. So are orders, and whatever else has a path
+    without names in it; and live readers: a router's frames and its request would be kept for each as long as it stays."""
 
     def __init__(
-        self, callbacks: CallbackDoor, hub: Hub, open_stream: Callable[[Request], Awaitable[Response]], rest: ASGIApp
+        self,
+        callbacks: CallbackDoor,
+        hub: Hub,
+        open_stream: Handle,
+        fixed: Mapping[tuple[str, str], Handle],
+        rest: ASGIApp,
     ) -> None:
-        self.callbacks, self._open_stream, self._rest = callbacks, open_stream, rest
+        """`fixed`: who answers, by method and path."""
+        self.callbacks, self._open_stream, self._fixed, self._rest = callbacks, open_stream, fixed, rest
         self.hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PATH):
             await self.callbacks(scope, receive, send)
         elif live.wanted(scope):
-            await (await self._opened(Request(scope, receive)))(scope, receive, send)
+            await self._answer(self._open_stream, scope, receive, send)
+        elif scope["type"] == "http" and (handle := self._fixed.get((scope["method"], scope["path"]))) is not None:
+            await self._answer(handle, scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 
-    async def _opened(self, request: Request) -> Response:
-        """The stream, or why there is none: nobody above catches what goes wrong before its first byte."""
+    async def _answer(self, handle: Handle, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nobody above catches what goes wrong before the first byte."""
+        request = Request(scope, receive)
         try:
-            return await self._open_stream(request)
+            response = await handle(request)
         except Exception as error:
-            return _bug(request, error)
+            response = _bug(request, error)
+        await response(scope, receive, send)
+
+
+def _fixed(parts: Parts, guard: Guard, bodies: Bodies) -> dict[tuple[str, str], Handle]:
+    """The endpoints whose paths are what they say."""
+    return {
+        (each.method, each.path): _handler(parts, guard, bodies, {each.method: each})
+        for each in ENDPOINTS
+        if "{" not in each.path
+    }
 
 
 def _routes(parts: Parts, guard: Guard, bodies: Bodies) -> list[Route]:
@@ -123,9 +144,7 @@ def _routes(parts: Parts, guard: Guard, bodies: Bodies) -> list[Route]:
     return [Route(path, _handler(parts, guard, bodies, methods), methods=list(methods)) for path, methods in by_path.items()]
 
 
-def _handler(
-    parts: Parts, guard: Guard, bodies: Bodies, methods: dict[str, Endpoint]
-) -> Callable[[Request], Awaitable[Response]]:
+def _handler(parts: Parts, guard: Guard, bodies: Bodies, methods: dict[str, Endpoint]) -> Handle:
     async def handle(request: Request) -> Response:
         endpoint = methods["GET" if request.method == "HEAD" else request.method]
         began = time.perf_counter()
