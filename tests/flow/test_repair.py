@@ -1,8 +1,7 @@
-"""What was not told can be found and sent again; what is old goes by itself; what is personal goes on request."""
+"""What was not told can be found and sent again; what is old goes by itself."""
 
 from itertools import pairwise
 
-import orjson
 import pytest
 from sqlalchemy import event
 
@@ -13,6 +12,7 @@ from service.flow import claim, retain, work
 from service.flow.recover import BATCH
 from service.store import retention
 from service.store.database import Tx
+from service.store.tables import TABLES
 from tests.flow.couriers import answers, pass_time, queued, steady
 from tests.world import World
 
@@ -22,6 +22,12 @@ pytestmark = pytest.mark.anyio
 async def finish(world: World) -> None:
     while await work.step(world.parts):
         pass
+
+
+async def ended(world: World) -> None:
+    """A task with something in every table."""
+    await world.submit(metadata={"who": "somebody"}, callback_url="https://own.test/")
+    await world.callback("succeeded")
 
 
 async def counts(world: World, what: str = "state", table: str = "delivery") -> dict[str, int]:
@@ -140,79 +146,6 @@ async def test_what_was_never_delivered_is_listed_and_a_failed_answer_shown(worl
     ]
 
 
-# --- forget ---
-
-SECRETS = ("prompt of a person", "person.example", "person's label", "videos.test", "own.test")
-
-
-async def everything(world: World) -> str:
-    """All that the database holds of tasks and what was told, as text."""
-    kept = []
-    for table in ("task", "task_order", "task_label", "submission", "receipt", "event", "delivery", "attempt"):
-        for row in await world.rows(f"SELECT * FROM {table}"):
-            kept += [bytes(v).decode("utf-8", "replace") if isinstance(v, bytes | memoryview) else str(v) for v in row]
-    return "\n".join(kept)
-
-
-async def ended(world: World, app: str = "default") -> str:
-    task = await world.submit(
-        "prompt of a person", metadata={"who": "person's label"}, callback_url="https://own.test/person.example", app=app
-    )
-    await world.callback("succeeded")
-    return ids.encode(ids.TASK, task.id)
-
-
-async def test_a_forgotten_task_keeps_its_skeleton_and_nothing_personal(world: World) -> None:
-    await world.subscribe()
-    name = await ended(world)
-    await world.deliver()
-    before = await everything(world)
-    assert [secret for secret in SECRETS if secret not in before] == []
-    shown = (await world.api("POST", f"/v1/tasks/{name}/forget")).json()
-    assert (shown["state"], shown["sequence"], shown["metadata"], shown["result"]) == ("succeeded", 2, {}, None)
-    assert shown["order"] == {"model": "seedance-1-0-pro-250528", "forgotten": True}
-    after = await everything(world)
-    assert [secret for secret in SECRETS if secret in after] == []
-    timeline = (await world.api("GET", f"/v1/tasks/{name}/timeline")).json()["data"]
-    assert [entry["state"] for entry in timeline if entry["type"] == "transition"] == ["queued", "succeeded"]
-    for entry in (await world.api("GET", "/v1/events")).json()["data"]:
-        assert entry["notice"]["data"]["task"]["forgotten"] is True
-    assert (await world.rows("SELECT count(*) AS n FROM subscription WHERE task_id IS NOT NULL"))[0].n == 0
-
-
-async def test_an_open_task_cannot_be_forgotten(world: World) -> None:
-    task = await world.submit()
-    name = ids.encode(ids.TASK, task.id)
-    refused = await world.api("POST", f"/v1/tasks/{name}/forget")
-    assert (refused.status_code, refused.json()["detail"]) == (409, "the task is queued; cancel it, or wait for its end")
-    assert (await world.api("POST", "/v1/apps/default/forget")).status_code == 409
-    assert (await world.api("POST", "/v1/apps/another/forget")).status_code == 404
-
-
-async def test_a_failed_task_forgets_the_providers_message_too(world: World) -> None:
-    await world.submit("prompt of a person")
-    await world.callback("failed", error={"code": "InputTextSensitiveContentDetected", "message": "prompt of a person"})
-    [task] = (await world.api("GET", "/v1/tasks")).json()["data"]
-    shown = (await world.api("POST", f"/v1/tasks/{task['id']}/forget")).json()
-    assert (shown["error"]["code"], shown["error"]["message"]) == ("InputTextSensitiveContentDetected", "")
-    assert "prompt of a person" not in await everything(world)
-
-
-async def test_all_tasks_of_an_app_are_forgotten_and_no_others(world: World) -> None:
-    await world.api("POST", "/v1/apps", {"id": "film"})
-    for _ in range(3):
-        await ended(world, "film")
-    kept = await ended(world)
-    started = (await world.api("POST", "/v1/apps/film/forget")).json()
-    await world.crash()
-    await finish(world)
-    job = (await world.api("GET", f"/v1/jobs/{started['id']}", callsheet_app="film")).json()
-    assert (job["state"], job["done"]) == ("done", 3)
-    orders = [orjson.loads(row[0]) for row in await world.rows('SELECT "order" FROM task')]
-    assert sorted("prompt" in order for order in orders) == [False, False, False, True]
-    assert (await world.api("GET", f"/v1/tasks/{kept}")).json()["order"]["prompt"] == "prompt of a person"
-
-
 # --- retention ---
 
 
@@ -222,13 +155,11 @@ async def test_each_thing_goes_after_its_own_time_and_open_tasks_stay(world: Wor
     await ended(world)
     await world.order("keyed", key="a key")
     await world.deliver()
-    tables = ("task", "task_order", "submission", "receipt", "event", "delivery", "attempt", "idempotency")
 
     async def left() -> dict[str, int]:
-        return {table: (await world.rows(f"SELECT count(*) AS n FROM {table}"))[0].n for table in tables}
+        return {table: (await world.rows(f"SELECT count(*) AS n FROM {table}"))[0].n for table in TABLES}
 
     full = await left()
-    assert all(full.values())
     assert not await retain.sweep(world.parts)
     assert await left() == full, "nothing is old"
     seen = [full]
@@ -237,14 +168,16 @@ async def test_each_thing_goes_after_its_own_time_and_open_tasks_stay(world: Wor
         world.silence(hours=10 * 24 + 1)
         assert not await retain.sweep(world.parts)
         seen.append(await left())
-    gone = [{table for table in tables if after[table] < before[table]} for before, after in pairwise(seen)]
+    gone = [{table for table in TABLES if after[table] < before[table]} for before, after in pairwise(seen)]
     assert gone == [
         {"idempotency", "task_order"},
         {"attempt"},
         {"receipt"},
         {"event", "delivery"},
-        {"task", "submission"},
+        {"task", "task_label", "submission", "subscription", "lane"},
     ]
+    links = {"task_id", "event_id", "delivery_id"}
+    assert set().union(*gone) == {"task", "lane"} | {name for name, table in TABLES.items() if links & set(table.c.keys())}
     assert {row.id for row in await world.rows("SELECT id FROM task WHERE state = 'queued'")} == {still_open.id}
     assert (await world.rows("SELECT count(*) AS n FROM subscription WHERE task_id IS NOT NULL"))[0].n == 0
     assert (await world.rows("SELECT count(*) AS n FROM lane"))[0].n == 1
