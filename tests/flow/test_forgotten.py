@@ -124,8 +124,9 @@ def test_of_every_column_that_can_hold_words_it_is_decided_whether_forget_leaves
 
 
 async def test_whatever_those_columns_hold_nothing_of_it_is_left(world: World) -> None:
-    name = await ended(world)
+    await ended(world)
     await world.deliver()
+    [task] = await world.rows("SELECT id FROM task")
     words = '{"message":"words of a person"}'
 
     def plant(tx: Tx) -> None:
@@ -136,7 +137,7 @@ async def test_whatever_those_columns_hold_nothing_of_it_is_left(world: World) -
 
     await world.db.write(plant)
     assert "words of a person" in await everything(world)
-    await world.db.write(lambda tx: forgetting.forget(tx, [ids.decode(ids.TASK, name)]))
+    await world.db.write(lambda tx: forgetting.forget(tx, [task.id]))
     assert "words of a person" not in await everything(world)
     for table in REMOVED:
         assert not await world.rows(f"SELECT 1 FROM {table}"), table
