@@ -13,7 +13,8 @@ from service.store import apps
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
 from service.web.guard import digest, new_key
-from service.web.shapes import Anything, AppIn, KeyIn, ListOut, Nothing, Page
+from service.web.replies import Anything, ListOut
+from service.web.shapes import AppIn, KeyIn, Nothing, Page
 
 
 def _app(row: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from service.domain import ids
 from service.domain.errors import BadOrder, CallerError, Conflict, Fault, KeyMissing, KeyReused, NotFound, Unavailable
+from service.domain.instant import parse
 from service.web.shapes import AT
 
 TYPES = "https://callsheet.dev/problems/"
@@ -112,3 +113,12 @@ def id_of(prefix: str, text: str, what: str) -> int:
     if value is None:
         raise NotFound(f"there is no such {what}")
     return value
+
+
+def instant(field: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    at = parse(text.replace(" ", "+"))
+    if at is None:
+        raise BadOrder("the filter cannot be understood", [Fault(field, "has to be an instant like 2026-11-20T22:33:00Z")])
+    return at

@@ -9,7 +9,8 @@ from service.domain.instant import rfc3339
 from service.store import journal
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
-from service.web.shapes import ListOut, Page
+from service.web.replies import ListOut
+from service.web.shapes import Page
 
 PATH = "/v1/events"
 _PLACE = "at"

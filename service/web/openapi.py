@@ -10,7 +10,8 @@ from pydantic.json_schema import models_json_schema
 from service import __version__
 from service.domain.matching import EVENTS
 from service.web.endpoints import Endpoint
-from service.web.shapes import NoQuery, Nothing, NoticeOut, Problem
+from service.web.replies import NoticeOut, Problem
+from service.web.shapes import NoQuery, Nothing
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}

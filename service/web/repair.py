@@ -20,8 +20,8 @@ from service.store import deliveries, jobs
 from service.store.apps import DEFAULT_APP
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
-from service.web.shapes import Anything, ListOut, NoQuery, Nothing, Page, RecoverIn, TaskOut
-from service.web.tasks import instant
+from service.web.replies import Anything, ListOut, TaskOut
+from service.web.shapes import NoQuery, Nothing, Page, RecoverIn
 
 KEYS_CACHED = "public, max-age=300"
 """Seconds; a rotated key signs beside the old one for a day, so nobody is caught between."""
@@ -44,7 +44,7 @@ def job_shown(row: Any) -> dict[str, Any]:
 
 async def start_recovery(call: Call) -> Response:
     body: RecoverIn = call.body
-    since = instant("since", body.since)
+    since = answers.instant("since", body.since)
     assert since is not None
     if since > call.parts.clock():
         raise BadOrder("there is nothing to recover", [Fault("since", "lies in the future")])

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.domain.errors import CallerError, KeyMissing, NotFound, Unavailable
 from service.parts import Parts
-from service.web import admin, answers, feed, live, openapi, repair, subscriptions, tasks
+from service.web import admin, answers, feed, history, live, openapi, repair, subscriptions, tasks
 from service.web.bodies import Bodies
 from service.web.callbacks import PATH, CallbackDoor
 from service.web.endpoints import BodyTooLarge, BodyTooSlow, Call, Endpoint, read_body, read_query
@@ -26,6 +26,7 @@ log = logging.getLogger("callsheet.web")
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *tasks.ENDPOINTS,
+    *history.ENDPOINTS,
     *feed.ENDPOINTS,
     *subscriptions.ENDPOINTS,
     *repair.ENDPOINTS,

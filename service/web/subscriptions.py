@@ -16,8 +16,8 @@ from service.parts import Parts
 from service.store import deliveries
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
-from service.web.shapes import Anything, DeliveryPage, ListOut, NoQuery, Nothing, Page, SubscriptionIn, SubscriptionPatch
-from service.web.tasks import instant
+from service.web.replies import Anything, ListOut
+from service.web.shapes import DeliveryPage, NoQuery, Nothing, Page, SubscriptionIn, SubscriptionPatch
 
 
 def shown(parts: Parts, row: Any) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def delivery_shown(row: Any, attempts: list[Any], awaited: Expected | None) -> d
 async def deliveries_listed(call: Call) -> Response:
     q: DeliveryPage = call.query
     before = answers.from_cursor(q.cursor)
-    after = instant("created_after", q.created_after)
+    after = answers.instant("created_after", q.created_after)
     subscription_id = None if q.subscription is None else answers.id_of(ids.SUBSCRIPTION, q.subscription, "subscription")
     task_id = None if q.task is None else answers.id_of(ids.TASK, q.task, "task")
 

@@ -1,4 +1,4 @@
-"""Tasks over HTTP: order, list, look, timeline."""
+"""Tasks over HTTP: order, list, look, and have something done about one."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -11,29 +11,17 @@ from starlette.responses import Response
 from service.domain import ids
 from service.domain.errors import BadOrder, Fault, NotFound
 from service.domain.ids import first_id_at
-from service.domain.instant import maybe, parse, rfc3339
 from service.domain.lifecycle import SETTLED, State
 from service.domain.order import Order
 from service.domain.task import Task, view
 from service.flow import ask, cancel, resolve, submit
-from service.flow.explanation import explanation
 from service.flow.record import fragment
 from service.parts import Parts
-from service.store import deliveries, journal, tasks
+from service.store import tasks
 from service.web import answers
 from service.web.endpoints import Call, Endpoint, prefer_wait_s
-from service.web.shapes import (
-    Anything,
-    DryRunOut,
-    ListOut,
-    NoQuery,
-    Nothing,
-    OrderIn,
-    ResolveIn,
-    SubmitQuery,
-    TaskOut,
-    TaskPage,
-)
+from service.web.replies import DryRunOut, ListOut, TaskOut
+from service.web.shapes import NoQuery, Nothing, OrderIn, ResolveIn, SubmitQuery, TaskPage
 
 ORDER_LIMIT = 64 * 1024 * 1024
 """Bytes: what Ark itself takes, inline pictures included."""
@@ -44,8 +32,6 @@ SLICE_S = 1.0
 KEY_LIMIT = 255
 LABELS_LIMIT = 20
 """As many as an order may carry."""
-SHOWN_BODY = 4_000
-"""Characters of a kept callback body in a timeline."""
 
 
 async def create(call: Call) -> Response:
@@ -102,7 +88,7 @@ async def _until(parts: Parts, task: Task, wait_s: float, enough: Any) -> Task:
 
 
 async def show(call: Call) -> Response:
-    task = await _task(call)
+    task = await task_of(call)
     wait_s = prefer_wait_s(call.request)
     if wait_s is not None and task.state not in SETTLED:
         seen = (task.sequence, task.reason)
@@ -127,10 +113,10 @@ async def listed(call: Call) -> Response:
             "the filter cannot be understood", [Fault("metadata", f"1 to {LABELS_LIMIT} as metadata.<name>=<value>")]
         )
     before = answers.from_cursor(q.cursor)
-    until = instant("created_before", q.created_before)
+    until = answers.instant("created_before", q.created_before)
     if until is not None:
         before = first_id_at(until) if before is None else min(before, first_id_at(until))
-    after = instant("created_after", q.created_after)
+    after = answers.instant("created_after", q.created_after)
     rows = await call.parts.db.read(
         lambda sql: tasks.page(
             sql,
@@ -147,77 +133,6 @@ async def listed(call: Call) -> Response:
     show_one = lambda task: view(task, call.parts.public_url, fragment)  # noqa: E731 (a name for one expression)
     query = call.request.query_params.multi_items()
     return answers.page(rows, q.limit, "/v1/tasks", show_one, lambda t: answers.cursor(t.id), query)
-
-
-def instant(field: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    at = parse(text.replace(" ", "+"))
-    if at is None:
-        raise BadOrder("the filter cannot be understood", [Fault(field, "has to be an instant like 2026-11-20T22:33:00Z")])
-    return at
-
-
-async def timeline(call: Call) -> Response:
-    """Everything that happened to one task, oldest first."""
-    task = await _task(call)
-    entries: list[tuple[int, int, dict[str, Any]]] = [(task.created_at, 0, {"type": "order", "model": task.model})]
-
-    def look(sql: Any) -> None:
-        for sub in tasks.submissions(sql, call.app_id, task.id):
-            entry = {
-                "type": "submission",
-                "submission": ids.encode(ids.SUBMISSION, sub.id),
-                "number": sub.number,
-                "provider": sub.provider,
-                "account": sub.account,
-                "outcome": str(sub.outcome),
-                "reason": sub.reason,
-                "remote_id": sub.remote_id,
-                "answered_at": maybe(sub.answered_at),
-            }
-            entries.append((sub.sent_at, 1, entry))
-        for row in journal.receipts(sql, call.app_id, task.id):
-            body = None if row.body is None else bytes(row.body).decode("utf-8", "replace")[:SHOWN_BODY]
-            what = "callback" if row.source == "callback" else "poll"
-            entry = {"type": what, "provider": row.provider, "verdict": row.verdict, "status": row.word, "body": body}
-            entries.append((row.at, 2, entry))
-        for row in journal.events_of(sql, call.app_id, task.id):
-            what = "event" if row.sequence is None else "transition"
-            entry = {"type": what, "event": row.type, "sequence": row.sequence, "state": row.state, "source": row.source}
-            entry["previous_state"] = row.previous
-            if row.sequence is None:
-                entry["message"] = orjson.loads(bytes(row.body))["data"].get("message")
-            entries.append((row.at, 3, entry))
-        told = deliveries.of_task(sql, call.app_id, task.id)
-        by_id = {row.id: row for row in told}
-        for row in told:
-            entry = {"type": "delivery", "delivery": ids.encode(ids.DELIVERY, row.id), "event": row.type, "state": row.state}
-            entry["subscription"] = ids.encode(ids.SUBSCRIPTION, row.subscription_id)
-            entries.append((row.created_at, 4, entry))
-        for row in deliveries.attempts(sql, list(by_id)):
-            entry = {"type": "attempt", "delivery": ids.encode(ids.DELIVERY, row.delivery_id), "number": row.number}
-            entry |= {"event": by_id[row.delivery_id].type, "outcome": row.outcome, "status": row.status, "error": row.error}
-            entries.append((row.at, 5, entry | {"elapsed_ms": row.elapsed_ms}))
-
-    await call.parts.db.read(look)
-    entries.sort(key=lambda e: e[:2])
-    data = [{"at": rfc3339(at), **entry} for at, _, entry in entries]
-    polls = {"asked": task.polls, "next_look_at": maybe(task.poll_at)}
-    return answers.json(
-        {"object": "timeline", "task": ids.encode(ids.TASK, task.id), "state": task.state, "polls": polls, "data": data}
-    )
-
-
-async def explained(call: Call) -> Response:
-    """Why it is where it is, and what happens next."""
-    task, told, queue = await explanation(call.parts, call.app_id, answers.id_of(ids.TASK, call.path["id"], "task"))
-    body: dict[str, Any] = {"object": "explanation", "task": ids.encode(ids.TASK, task.id), "state": task.state}
-    body |= {"code": told.code, "why": told.why, "next": told.next, "next_at": maybe(told.next_at)}
-    body["queue"] = None
-    if queue is not None:
-        body["queue"] = {"place": queue.place, "estimate_s": None if queue.wait_s is None else round(queue.wait_s, 1)}
-    return answers.json(body)
 
 
 async def cancelled(call: Call) -> Response:
@@ -241,7 +156,7 @@ async def resolved(call: Call) -> Response:
     return _shown(call.parts, task, 200)
 
 
-async def _task(call: Call) -> Task:
+async def task_of(call: Call) -> Task:
     task_id = answers.id_of(ids.TASK, call.path["id"], "task")
     task = await call.parts.db.read(lambda sql: tasks.by_id(sql, call.app_id, task_id))
     if task is None:
@@ -286,9 +201,6 @@ ENDPOINTS = (
         also=((304, None, "It is as it was"),),
     ),
     Endpoint(
-        "GET", "/v1/tasks/{id}/explain", "read", "Why it is where it is, and what happens next", explained, answer=Anything
-    ),
-    Endpoint(
         "POST",
         "/v1/tasks/{id}/cancel",
         "submit",
@@ -319,8 +231,5 @@ ENDPOINTS = (
         resolved,
         ResolveIn,
         answer=TaskOut,
-    ),
-    Endpoint(
-        "GET", "/v1/tasks/{id}/timeline", "read", "Everything that happened to it, oldest first", timeline, answer=Anything
     ),
 )
