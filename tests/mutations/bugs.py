@@ -47,10 +47,10 @@ BUGS = (
         "service/signing.py",
         (
             (
-                'bound = self._minter.sign(f"{provider}.{submission_id:x}").decode()',
-                'bound = f"{provider}.{submission_id:x}." + self._minter.sign(provider).decode().removeprefix(f"{provider}.")',
+                'bound = self._signer.sign(f"{provider}.{submission_id:x}").decode()',
+                'bound = f"{provider}.{submission_id:x}." + self._signer.sign(provider).decode().removeprefix(f"{provider}.")',
             ),
-            ('unsign(f"{provider}.{token}"', """unsign(f"{provider}.{token.partition('.')[2]}\""""),
+            ('verify_signature(f"{provider}.{signed}"', 'verify_signature(f"{provider}.{stamp}"'),
         ),
         ("tests/test_signing.py",),
         ("tests/web",),
