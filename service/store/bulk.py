@@ -81,7 +81,7 @@ def together(tx: Tx) -> Iterator[None]:
     if unsent:
         parts = tuple([part for part, _ in unsent])
         text = _TEXTS.get(parts) or _TEXTS.setdefault(parts, _as_one(parts))
-        tx.sql.exec_driver_sql(text, tuple([part.array(rows) for part, rows in unsent]))
+        run(tx.sql, text, [part.array(rows) for part, rows in unsent])
 
 
 class _Rows:

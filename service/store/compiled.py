@@ -38,24 +38,19 @@ class Statement:
         self._build = build
         self._compiled: dict[str, tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] = {}
         self._row: Callable[[Iterable[Any]], Any] | None = None
-        """Makes a row of SQLite's with names; what SQLAlchemy makes anew for every result."""
+        """Makes a row with names; what SQLAlchemy makes anew for every result."""
 
     def one(self, sql: Connection, **values: Any) -> Sequence[Any]:
         """Run once; the rows, if it has any."""
         text, order = self._for(sql)
-        driver = _straight(sql)
-        if driver is None:
+        if sql.dispatch.before_cursor_execute:
             result = sql.exec_driver_sql(text, order(values))
             return result.all() if result.returns_rows else ()
-        try:
-            cursor = driver.execute(text, order(values))
-            found = cursor.fetchall()
-        except sqlite3.Error as error:
-            raise _wrapped(sql, text, error) from error
-        if cursor.description is None:
+        found, columns = _asked(sql, text, order(values))
+        if columns is None:
             return ()
         if self._row is None:
-            self._row = namedtuple("Row", [column[0] for column in cursor.description], rename=True)._make  # type: ignore[attr-defined]
+            self._row = namedtuple("Row", [column[0] for column in columns], rename=True)._make  # type: ignore[attr-defined]
         return list(map(self._row, found))
 
     def many(self, sql: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -67,14 +62,9 @@ class Statement:
     def plain(self, sql: Connection, **values: Any) -> Sequence[Any]:
         """As `one`, with rows that have places only and no names."""
         text, order = self._for(sql)
-        driver = _straight(sql)
-        if driver is None:
+        if sql.dispatch.before_cursor_execute:
             return sql.exec_driver_sql(text, order(values)).all()
-        try:
-            found: list[Any] = driver.execute(text, order(values)).fetchall()
-        except sqlite3.Error as error:
-            raise _wrapped(sql, text, error) from error
-        return found
+        return _asked(sql, text, order(values))[0]
 
     def _for(self, sql: Connection) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
         found = self._compiled.get(sql.dialect.name)
@@ -99,20 +89,36 @@ def each(sql: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def run(sql: Connection, text: str, values: Sequence[Any]) -> None:
-    """SQLite: one statement without rows to read."""
-    driver = _straight(sql)
-    if driver is None:
+    """One statement without rows to read."""
+    if sql.dispatch.before_cursor_execute:
         sql.exec_driver_sql(text, tuple(values))
-        return
+    else:
+        _asked(sql, text, values)
+
+
+def _asked(sql: Connection, text: str, values: Sequence[Any]) -> tuple[Sequence[Any], Any]:
+    """Rows and their columns from the driver itself, unless somebody listens to what is said: between it and us, SQLAlchemy
+    makes names and converters for each column of each result, which costs more than most of our statements."""
+    if sql.dialect.name == "sqlite":
+        try:
+            found = _driver(sql).execute(text, values)
+            return found.fetchall(), found.description
+        except sqlite3.Error as error:
+            raise _wrapped(sql, text, error) from error
+    errors = sql.dialect.dbapi.Error  # type: ignore[union-attr]
+    cursor = sql.connection.cursor()
     try:
-        driver.execute(text, values)
-    except sqlite3.Error as error:
-        raise _wrapped(sql, text, error) from error
-
-
-def _straight(sql: Connection) -> sqlite3.Connection | None:
-    """SQLite's own driver, unless somebody listens to what is said."""
-    return None if sql.dialect.name != "sqlite" or sql.dispatch.before_cursor_execute else _driver(sql)
+        cursor.execute(text, tuple(values))
+        return cursor.fetchall() if cursor.description is not None else (), cursor.description
+    except errors as error:
+        lost = sql.dialect.is_disconnect(error, sql.connection.dbapi_connection, cursor)
+        if lost:
+            sql.invalidate(error)
+        raise DBAPIError.instance(
+            text, None, error, errors, hide_parameters=True, connection_invalidated=lost, dialect=sql.dialect
+        ) from error
+    finally:
+        cursor.close()
 
 
 def _driver(sql: Connection) -> sqlite3.Connection:
