@@ -123,7 +123,8 @@ def doctor(
     ] = False,
 ) -> int:
     """Look for what is wrong, and say what to do about it. Changes nothing."""
-    from service.cli.doctor import FINE, WRONG, examine, serves
+    from service.cli.check import FINE, WRONG
+    from service.cli.doctor import examine, serves
 
     if audit:
         return _audit(out, serves(os.environ))
