@@ -128,15 +128,9 @@ async def _at_provider(parts: Parts, placed: _Placed) -> Task:
 
 
 async def _ask(parts: Parts, placed: _Placed) -> Recorded:
-    desk, remote_id = placed.desk, placed.remote_id
-    news = await gateway.ask(
-        parts,
-        desk,
-        desk.gateway.query(desk.account, remote_id),
-        lambda reply: desk.gateway.read_query(reply, remote_id, parts.clock()),
-    )
+    news = await _standing(parts, placed)
     if not isinstance(news, Report) or news.state is None:
-        raise Unavailable(f"{desk.account.provider} does not say how the task stands, so nothing was cancelled", 5)
+        raise Unavailable(f"{placed.desk.account.provider} does not say how the task stands, so nothing was cancelled", 5)
     return await _bring(parts, placed, news)
 
 
@@ -149,13 +143,7 @@ def _unless_moved_on(recorded: Recorded, task: Task) -> Task:
 
 async def _confirmed(parts: Parts, placed: _Placed) -> Task:
     """The same request erases an ended task. If it is gone now, it had ended, and its callback is on its way."""
-    desk, remote_id = placed.desk, placed.remote_id
-    after = await gateway.ask(
-        parts,
-        desk,
-        desk.gateway.query(desk.account, remote_id),
-        lambda reply: desk.gateway.read_query(reply, remote_id, parts.clock()),
-    )
+    after = await _standing(parts, placed)
     match after:
         case Missing():
             await _bring(parts, placed, CancelTooLate("it had ended"))
@@ -171,6 +159,17 @@ async def _confirmed(parts: Parts, placed: _Placed) -> Task:
     if task.state is not State.CANCELLED:
         raise Conflict(f"it has moved on meanwhile: {task.state}")
     return task
+
+
+async def _standing(parts: Parts, placed: _Placed) -> News:
+    """As its provider says now."""
+    desk, remote_id = placed.desk, placed.remote_id
+    return await gateway.ask(
+        parts,
+        desk,
+        desk.gateway.query(desk.account, remote_id),
+        lambda reply: desk.gateway.read_query(reply, remote_id, parts.clock()),
+    )
 
 
 async def _unclear(parts: Parts, placed: _Placed, said: News | None = None) -> Unavailable:

@@ -18,6 +18,7 @@ import orjson
 from tests.bench import ground
 from tests.bench.harness import Figure, Wanted, run, say
 from tests.bench.servers import cpu_s, free_port, open_files, rss_mib, service
+from tests.until import until
 
 READERS = 10_000
 FILES_BESIDES = 1_000
@@ -68,15 +69,9 @@ async def crowd_of(port: int, count: int) -> Crowd:
         many = min(AT_ONCE, count - start)
         opened = [loop.create_connection(lambda: Listener(crowd), "127.0.0.1", port) for _ in range(many)]
         crowd.all += [transport for transport, _ in await asyncio.gather(*opened)]
-        await until(lambda: crowd.greeted >= len(crowd.all))
+        async with asyncio.timeout(GIVE_UP_S):
+            await until(lambda: crowd.greeted >= len(crowd.all))
     return crowd
-
-
-async def until(done: Any) -> None:
-    end = time.monotonic() + GIVE_UP_S
-    while not done():
-        assert time.monotonic() < end, f"not within {GIVE_UP_S:.0f} s"
-        await asyncio.sleep(0.002)
 
 
 def order(port: int) -> None:
@@ -108,7 +103,8 @@ async def once(url: str, count: int, idle_s: float) -> tuple[float, float | None
         share = (cpu_s(process.pid) - spent) / idle_s if idle_s else None
         began = time.perf_counter()
         await asyncio.to_thread(order, port)
-        await until(lambda: crowd.told + warm.told >= count)
+        async with asyncio.timeout(GIVE_UP_S):
+            await until(lambda: crowd.told + warm.told >= count)
         told_s = time.perf_counter() - began
         assert crowd.lost + warm.lost == 0, "readers were cut off"
         for transport in crowd.all + warm.all:

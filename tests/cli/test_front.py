@@ -11,7 +11,7 @@ import uvicorn
 
 from service.cli import front
 from service.cli.front import SMALL, Bounded
-from tests.web.listening import until
+from tests.until import until
 
 pytestmark = pytest.mark.anyio
 

@@ -14,13 +14,25 @@ from service.store import tasks
 from service.web.guard import Guard
 from service.web.site import site
 from tests.flow.test_admission import desk
-from tests.world import ADMIN, Engine, World
+from tests.world import ADMIN, Engine, Job, World
 
 pytestmark = pytest.mark.anyio
 
 
 async def cancel(world: World, task: Task) -> httpx.Response:
     return await world.api("POST", f"/v1/tasks/{ids.encode(ids.TASK, task.id)}/cancel")
+
+
+def overtaken(world: World, status: str) -> Job:
+    """The provider's first job moves on in the moment in which it is told to erase it."""
+    job, original = world.jobs["cgt-1"], world._erase
+
+    def moves_on(remote_id: str) -> httpx.Response:
+        job.status = status
+        return original(remote_id)
+
+    world._erase = moves_on  # type: ignore[method-assign]
+    return job
 
 
 async def test_a_queued_task_is_looked_at_and_then_cancelled_there(world: World) -> None:
@@ -49,14 +61,7 @@ async def test_a_task_that_has_moved_on_there_is_never_deleted(world: World, sta
 async def test_a_task_that_starts_in_the_very_moment_runs_on(world: World) -> None:
     task = await world.submit()
     world.on_query = [httpx.Response(200), httpx.Response(200)]
-    job = world.jobs["cgt-1"]
-    original = world._erase
-
-    def starts_first(remote_id: str) -> httpx.Response:
-        job.status = "running"
-        return original(remote_id)
-
-    world._erase = starts_first  # type: ignore[method-assign]
+    overtaken(world, "running")
     answer = await cancel(world, task)
     assert answer.status_code == 409
     assert "running" in answer.json()["detail"]
@@ -66,14 +71,7 @@ async def test_a_task_that_starts_in_the_very_moment_runs_on(world: World) -> No
 
 async def test_a_task_that_ended_in_the_very_moment_is_not_called_cancelled(world: World) -> None:
     task = await world.submit()
-    job = world.jobs["cgt-1"]
-    original = world._erase
-
-    def ends_first(remote_id: str) -> httpx.Response:
-        job.status = "succeeded"
-        return original(remote_id)
-
-    world._erase = ends_first  # type: ignore[method-assign]
+    job = overtaken(world, "succeeded")
     answer = await cancel(world, task)
     assert answer.status_code == 409
     assert (await world.task(task.id)).state is State.QUEUED
@@ -97,8 +95,7 @@ async def test_a_cancel_that_is_not_confirmed_ends_nothing(world: World, answer:
     """It ended right before the DELETE, which erased its record, and nobody says so: its callback does."""
     await world.subscribe()
     task = await world.submit()
-    job = world.jobs["cgt-1"]
-    original, wire = world._erase, world._provider
+    job, wire = overtaken(world, "succeeded"), world._provider
 
     def says(request: httpx.Request) -> httpx.Response:
         if world.erased and request.method == "GET":
@@ -107,11 +104,6 @@ async def test_a_cancel_that_is_not_confirmed_ends_nothing(world: World, answer:
             return answer
         return wire(request)
 
-    def ends_first(remote_id: str) -> httpx.Response:
-        job.status = "succeeded"
-        return original(remote_id)
-
-    world._erase = ends_first  # type: ignore[method-assign]
     world.hosts["ark.test"] = says
     assert (await cancel(world, task)).status_code == 503
     looked_at = await world.task(task.id)

@@ -8,9 +8,12 @@ import pytest
 from sqlalchemy import Boolean, Integer
 
 from service.domain import ids
+from service.domain.due import Due
 from service.domain.errors import KeyReused
+from service.domain.task import Task
 from service.flow import deliver, settle, subscribe, work
 from service.flow.forget import forget_task
+from service.flow.settle import Settlement
 from service.store import deliveries, forgetting
 from service.store.database import Tx
 from service.store.tables import TABLES
@@ -174,16 +177,22 @@ async def test_what_is_in_hand_when_its_task_is_forgotten_is_not_sent_as_it_was(
     assert b"private" not in said.body
 
 
-async def test_an_answer_to_what_was_on_the_wire_when_its_task_was_forgotten_is_not_kept(world: World) -> None:
-    await world.subscribe(events=["task.succeeded"])
-    world.on_notice["hook.test"] = [httpx.Response(200, text="I saw: a private thing")]
+async def answered(world: World, status: int = 200) -> tuple[Task, Due, Settlement]:
+    """A task that has ended, and its notice that was answered: nothing of that is written down yet."""
+    world.on_notice["hook.test"] = [httpx.Response(status, text="I saw: a private thing")]
     task = await world.submit("a private thing")
     await world.callback("succeeded")
     [due] = world.parts.courier.take(1)
     tried = await deliver.try_once(world.parts, world.addressees, (due,))
-    await forget_task(world.parts, "default", task.id)
     assert tried.settlement is not None
-    await settle.settle(world.parts, [tried.settlement])
+    return task, due, tried.settlement
+
+
+async def test_an_answer_to_what_was_on_the_wire_when_its_task_was_forgotten_is_not_kept(world: World) -> None:
+    await world.subscribe(events=["task.succeeded"])
+    task, _, settlement = await answered(world)
+    await forget_task(world.parts, "default", task.id)
+    await settle.settle(world.parts, [settlement])
     assert not await world.rows("SELECT answer FROM attempt WHERE answer IS NOT NULL")
 
 
@@ -204,12 +213,7 @@ async def test_a_late_answer_about_a_forgotten_task_is_not_kept_whatever_its_del
     world: World, meanwhile: str
 ) -> None:
     await world.subscribe(events=["task.succeeded"])
-    world.on_notice["hook.test"] = [httpx.Response(500, text="I saw: a private thing")]
-    task = await world.submit("a private thing")
-    await world.callback("succeeded")
-    [due] = world.parts.courier.take(1)
-    tried = await deliver.try_once(world.parts, world.addressees, (due,))
-    assert tried.settlement is not None
+    task, due, settlement = await answered(world, 500)
     if meanwhile == "delivered":
         await subscribe.resend(world.parts, "default", due.id)
         await world.deliver()
@@ -222,21 +226,16 @@ async def test_a_late_answer_about_a_forgotten_task_is_not_kept_whatever_its_del
         await world.db.write(disable)
     assert [row.state for row in await world.deliveries()] == [meanwhile]
     await forget_task(world.parts, "default", task.id)
-    await settle.settle(world.parts, [tried.settlement])
+    await settle.settle(world.parts, [settlement])
     assert not await world.rows("SELECT answer FROM attempt WHERE answer IS NOT NULL")
 
 
 async def test_an_answer_that_is_settled_while_its_task_is_forgotten_is_not_kept(world: World) -> None:
     """Whichever of the two is first; on PostgreSQL they run beside each other."""
     await world.subscribe(events=["task.succeeded"])
-    for number in range(8):
-        world.on_notice["hook.test"] = [httpx.Response(200, text="I saw: a private thing")]
-        task = await world.submit(f"private thing {number}")
-        await world.callback("succeeded")
-        [due] = world.parts.courier.take(1)
-        tried = await deliver.try_once(world.parts, world.addressees, (due,))
-        assert tried.settlement is not None
-        await asyncio.gather(settle.settle(world.parts, [tried.settlement]), forget_task(world.parts, "default", task.id))
+    for _ in range(8):
+        task, _, settlement = await answered(world)
+        await asyncio.gather(settle.settle(world.parts, [settlement]), forget_task(world.parts, "default", task.id))
     assert not await world.rows("SELECT answer FROM attempt WHERE answer IS NOT NULL")
 
 

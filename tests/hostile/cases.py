@@ -3,13 +3,12 @@
 Made fast and from a seed: recorded bodies of every provider, each with one field of another type, mutated further byte by byte.
 """
 
-import copy
 import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 from itsdangerous import TimestampSigner
@@ -18,6 +17,7 @@ from service.providers.registry import GATEWAYS
 from service.signing import SKEW_S, TOKEN_LIFETIME_S, CallbackTokens
 from service.wire import BODY_LIMIT
 from tests.providers.conformance import FIXTURES
+from tests.providers.damage import replaced
 from tests.world import SIGNING
 
 Manner = Literal["whole", "pieces", "slow", "gone"]
@@ -54,25 +54,12 @@ def recorded() -> dict[str, list[bytes]]:
     return found
 
 
-def elsewhere(value: Any) -> Iterator[Any]:
-    """The value with a mark in place of one part of it, at any depth; and with that part gone."""
-    if isinstance(value, dict | list):
-        for key in list(value) if isinstance(value, dict) else range(len(value)):
-            for part in (MARK, *elsewhere(value[key])):
-                changed = copy.copy(value)
-                changed[key] = part
-                yield changed
-            gone = copy.copy(value)
-            del gone[key]
-            yield gone
-
-
 def damaged(body: bytes) -> list[bytes]:
     """Every field of a body with every other type, and without it."""
     mark = orjson.dumps(MARK)
     return [
         raw.replace(mark, other)
-        for raw in map(orjson.dumps, elsewhere(orjson.loads(body)))
+        for raw in map(orjson.dumps, replaced(orjson.loads(body), (MARK,)))
         for other in (OTHER_TYPES if mark in raw else (b"",))
     ]
 

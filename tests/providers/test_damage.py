@@ -1,7 +1,5 @@
 """Whatever bytes come, reading them is an outcome and never an exception; and damage never makes more of a body than it said."""
 
-import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from service.providers.registry import GATEWAYS, batches, cancels, scans
 from service.providers.yescale import YESCALE
 from service.wire import Reply
 from tests.providers.conformance import FIXTURES, NOW
+from tests.providers.damage import replaced
 
 READERS: dict[str, Gateway] = {
     "ark": ARK,
@@ -77,20 +76,6 @@ def check_no_more_than(said: list[object], damaged: list[object]) -> None:
                 assert ORDERED[report.state] <= max((ORDERED.get(state, 3) for state in known), default=-1)
 
 
-def replaced(value: Any) -> Iterator[Any]:
-    """The value with one part of it, at any depth, of another type or gone."""
-    if isinstance(value, dict | list):
-        keys = list(value) if isinstance(value, dict) else range(len(value))
-        for key in keys:
-            for part in (*OTHER_TYPES, *replaced(value[key])):
-                changed = copy.copy(value)
-                changed[key] = part
-                yield changed
-            gone = copy.copy(value)
-            del gone[key]
-            yield gone
-
-
 @pytest.mark.parametrize("path", BODIES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_body_with_a_byte_removed_says_the_same_or_less(path: Path) -> None:
     body, gateway = path.read_bytes(), READERS[path.parent.name]
@@ -106,7 +91,7 @@ def test_a_body_with_a_type_changed_says_the_same_or_less(path: Path) -> None:
     body, gateway = path.read_bytes(), READERS[path.parent.name]
     status = 400 if path.name.startswith("error") else 200
     said = everything(gateway, Reply(status, {}, body), name_of(body))
-    for changed in replaced(orjson.loads(body)):
+    for changed in replaced(orjson.loads(body), OTHER_TYPES):
         try:
             raw = orjson.dumps(changed)
         except TypeError:  # an integer beyond 64 bits, which JSON can hold

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -12,6 +12,7 @@ from service.store import hints
 from service.store.hints import Hints
 from service.store.postgres import Postgres
 from tests.store.conftest import clock, named
+from tests.until import until
 
 pytestmark = pytest.mark.anyio
 
@@ -54,11 +55,6 @@ async def cut(url: str) -> None:
     admin = await asyncpg.connect(url)
     await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'callsheet hints'")
     await admin.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 (a watch tells nobody who waits)
-        await asyncio.sleep(0.002)
 
 
 async def test_a_bell_is_heard_by_all_others_and_by_nobody_twice(processes: list[Process]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -61,11 +61,6 @@ async def happen(world: World, *bodies: bytes, app: str = "default", type: str =
     await world.db.write(lambda tx: announce(tx, world.parts, happenings))
     if ring:
         world.parts.happened.set()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 (a hub tells nobody that a reader has left)
-        await asyncio.sleep(0.002)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from service.store import journal
 from service.store.postgres import Postgres
 from service.web import hub, tasks
 from tests.conftest import empty
-from tests.web.listening import serving, until
+from tests.until import until
+from tests.web.listening import serving
 from tests.world import Engine, World
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,8 @@ import pytest
 
 from service.store import journal
 from service.web import feed, hub, live
-from tests.web.listening import Heard, Server, happen, serving, until
+from tests.until import until
+from tests.web.listening import Heard, Server, happen, serving
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
