@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-import os
+import logging
 import signal
 import sqlite3
 import subprocess
@@ -15,14 +15,13 @@ import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from service.cli import app
 from service.cli.check import Check
 from service.cli.doctor import resolves
 from service.store.migrate import head
 from service.store.postgres import async_url
-from tests.cli.running import Running, callsheet, environment, running
+from tests.cli.running import Running, callsheet, environment, invoked, running
 
 
 @pytest.fixture
@@ -31,8 +30,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def here(env: dict[str, str], *arguments: str) -> Result:
-    ours = {name: None for name in os.environ if name.startswith(("CALLSHEET_", "PORT", "HOST"))}
-    return CliRunner().invoke(app, list(arguments), env={**ours, **env})
+    return invoked(arguments, env)
 
 
 def checks(env: dict[str, str], code: int) -> dict[str, Check]:
@@ -52,6 +50,13 @@ def refused(done: Result | subprocess.CompletedProcess[str]) -> str:
     assert (code, done.stdout) == (1, ""), done
     assert "Traceback" not in done.stderr
     return done.stderr
+
+
+def test_a_verb_in_this_process_leaves_its_log_and_its_signals_as_they_were(env: dict[str, str], tmp_path: Path) -> None:
+    before = logging.getLogger().handlers[:], signal.getsignal(signal.SIGTERM)
+    Path(tmp_path / "var").write_text("in the way")
+    refused(here(env, "serve", "--port", "0"))
+    assert (logging.getLogger().handlers, signal.getsignal(signal.SIGTERM)) == before
 
 
 @pytest.mark.parametrize("verb", ["serve", "migrate"])
