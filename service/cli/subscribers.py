@@ -134,7 +134,7 @@ def recover(
 
 
 def jobs(ask: Ask, out: Out, name: Annotated[str | None, typer.Argument(metavar="JOB", callback=plain)] = None) -> None:
-    """How far recoveries are: all of them, or one."""
+    """How far long work is (recover, forget-app, reencrypt): all of it, or one job."""
     if name is not None:
         job = ask.get(f"/v1/jobs/{name}")
         out.show(job, tables.pairs(job))
