@@ -10,10 +10,10 @@ from service.domain.due import LEASE_MS, Due
 from service.domain.matching import Filter, passes, wants
 from service.domain.turn import BREAKER_FAILURES
 from service.parts import Parts
-from service.store import deliveries, journal, lanes
+from service.store import deliveries, journal, lanes, subscriptions
 from service.store.bulk import together
 from service.store.database import Tx
-from service.store.deliveries import Interested
+from service.store.subscriptions import Interested
 
 
 class Happening(NamedTuple):
@@ -102,7 +102,7 @@ def _listeners(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> tuple[L
     of_app: Listeners = {}
     of_task: Listeners = {}
     apps, named = {h.app_id for h in happenings}, {h.task_id for h in happenings if h.task_id is not None}
-    for sub in deliveries.interested(tx, apps, named):
+    for sub in subscriptions.interested(tx, apps, named):
         at_once = _at_once(parts, sub, tx.now)
         if sub.task_id is None:
             of_app.setdefault(sub.app_id, []).append((sub, at_once))

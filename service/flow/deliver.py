@@ -19,7 +19,7 @@ from service.flow.claim import CLAIM, claim, release
 from service.flow.settle import Settlement, settle
 from service.flow.targets import open_target
 from service.parts import Parts
-from service.store import deliveries
+from service.store import subscriptions
 
 log = logging.getLogger("callsheet.courier")
 
@@ -68,7 +68,7 @@ class Addressees:
             return kept[1]
         if now < self._locked.get(due.subscription_id, 0):
             return None
-        row = await parts.db.read(lambda sql: deliveries.subscription(sql, None, due.subscription_id))
+        row = await parts.db.read(lambda sql: subscriptions.by_id(sql, None, due.subscription_id))
         if row is None:
             return None
         try:

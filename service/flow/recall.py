@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 
 from service.domain.due import LEASE_MS, Due
 from service.parts import Parts
-from service.store import deliveries
+from service.store import deliveries, subscriptions
 from service.store.database import Tx
 
 
 def recall(tx: Tx, parts: Parts, subscription_id: int) -> None:
     """Before the commit: recalled in vain, a delivery is given back and claimed again."""
-    version = deliveries.version(tx.sql, subscription_id)
+    version = subscriptions.version(tx.sql, subscription_id)
     if version is not None:
         parts.recalled.add([(subscription_id, version)], tx.now, tx.now + LEASE_MS)
 
@@ -33,8 +33,8 @@ async def look_again(parts: Parts, in_hand: Sequence[Due]) -> None:
         return
 
     def look(sql: Connection) -> tuple[dict[int, int], dict[int, int]]:
-        names, subscriptions = [due.id for due in in_hand], {due.subscription_id for due in in_hand}
-        return deliveries.fences(sql, names), deliveries.versions(sql, subscriptions)
+        names, told = [due.id for due in in_hand], {due.subscription_id for due in in_hand}
+        return deliveries.fences(sql, names), subscriptions.versions(sql, told)
 
     fences, versions = await parts.db.read(look)
     now = parts.clock()

@@ -8,7 +8,7 @@ from typing import Any
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import first_id_at
 from service.parts import Parts
-from service.store import deliveries, jobs, lanes
+from service.store import deliveries, jobs, lanes, subscriptions
 from service.store.database import Tx
 
 KIND = "recover"
@@ -20,7 +20,7 @@ async def start(parts: Parts, app_id: str, subscription_id: int, since: int) -> 
     """The job. What happens after this is delivered anyway and is not part of it."""
 
     def act(tx: Tx) -> int:
-        row = deliveries.lock_subscription(tx, app_id, subscription_id)
+        row = subscriptions.lock(tx, app_id, subscription_id)
         if row is None:
             raise NotFound("there is no such subscription")
         if row.status not in ("active", "paused"):
@@ -36,7 +36,7 @@ async def start(parts: Parts, app_id: str, subscription_id: int, since: int) -> 
 
 
 def batch(tx: Tx, _: Parts, job: Any) -> None:
-    sub = deliveries.subscription(tx.sql, job.app_id, job.subscription_id)
+    sub = subscriptions.by_id(tx.sql, job.app_id, job.subscription_id)
     if sub is None or sub.status not in ("active", "paused"):
         jobs.stop(tx, job.id, f"the subscription is {'gone' if sub is None else sub.status}")
         return

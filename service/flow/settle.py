@@ -19,7 +19,7 @@ from service.domain.turn import PACE_MS, Health, felt
 from service.flow.announce import Happening, announce
 from service.flow.recall import recall, tell_others
 from service.parts import Parts
-from service.store import deliveries, lanes
+from service.store import deliveries, lanes, subscriptions
 from service.store.database import Tx
 from service.store.deliveries import Held
 
@@ -209,9 +209,9 @@ def _carry_over(tx: Tx, mine: Iterable[Lane]) -> None:
             feel.append({"_id": lane.row.id, "_due_at": due_at, **health})
         paced |= lane.paces
     if working:
-        deliveries.mark_working(tx, working)
+        subscriptions.mark_working(tx, working)
     if failing:
-        deliveries.mark_failing(tx, failing)
+        subscriptions.mark_failing(tx, failing)
     lanes.feel(tx, feel)
     lanes.free_paces(tx, paced)
 
@@ -224,7 +224,7 @@ def _tell(tx: Tx, parts: Parts, mine: Iterable[Lane]) -> list[Due]:
     counts: list[dict[str, Any]] = []
     for lane in mine:
         row = lane.row
-        if lane.disabled is not None and deliveries.disable(tx, row.id, lane.disabled):
+        if lane.disabled is not None and subscriptions.disable(tx, row.id, lane.disabled):
             recall(tx, parts, row.id)
             deliveries.skip_open(tx, row.id, UNTOLD)  # the rest when its lane has its turn
             if row.task_id is None:  # an order's own callback_url is shown with its task, and told of to nobody

@@ -26,7 +26,7 @@ from service.flow import place
 from service.flow.subscribe import subscription_row
 from service.flow.targets import literal_faults
 from service.parts import Parts, Placement
-from service.store import apps, deliveries, tasks, waiting
+from service.store import apps, subscriptions, tasks, waiting
 from service.store.bulk import together
 from service.store.database import Tx
 
@@ -159,7 +159,7 @@ def add_orders(tx: Tx, parts: Parts, items: Sequence[NewOrder]) -> list[Placed]:
         tasks.add(tx, added, orders, labels)
         tasks.add_submissions(tx, submissions)
     tasks.add_keys(tx, keys)
-    deliveries.add_subscriptions(tx, implicit)
+    subscriptions.add(tx, implicit)
     return answers
 
 

@@ -20,7 +20,7 @@ from service.flow.expect import expectations
 from service.flow.recall import recall, tell_others
 from service.flow.targets import Sealed, columns, literal_faults, new_key, rotated, shown_key, unseal
 from service.parts import Parts
-from service.store import deliveries, lanes
+from service.store import deliveries, lanes, subscriptions
 from service.store.database import Tx
 
 SKIPPED_AT_ONCE = 500
@@ -103,9 +103,9 @@ async def create(
             concurrency=concurrency,
             schedule=schedule,
         )
-        if row["publics"] is not None and len(deliveries.publics(tx.sql, app_id)) >= KEYS_LIMIT:
+        if row["publics"] is not None and len(subscriptions.publics(tx.sql, app_id)) >= KEYS_LIMIT:
             raise Conflict(f"the app has {KEYS_LIMIT:,} subscriptions with a public key, as many as its key set holds")
-        deliveries.add_subscriptions(tx, [row])
+        subscriptions.add(tx, [row])
         made: int = row["id"]
         return made
 
@@ -134,7 +134,7 @@ def _schedule(schedule: Sequence[int] | None) -> str | None:
 
 
 async def get(parts: Parts, app_id: str, subscription_id: int) -> Any:
-    row = await parts.db.read(lambda sql: deliveries.subscription(sql, app_id, subscription_id))
+    row = await parts.db.read(lambda sql: subscriptions.by_id(sql, app_id, subscription_id))
     if row is None:
         raise NotFound("there is no such subscription")
     return row
@@ -145,7 +145,7 @@ async def change(parts: Parts, app_id: str, subscription_id: int, changes: Mappi
 
     def act(tx: Tx) -> None:
         row = _locked(tx, app_id, subscription_id)
-        deliveries.change_subscription(tx, app_id, subscription_id, _changed(parts, row, changes))
+        subscriptions.change(tx, app_id, subscription_id, _changed(parts, row, changes))
         recall(tx, parts, subscription_id)
         if "target" in changes and row.status == "active":
             lanes.wake(tx, subscription_id)  # another address: what the old one did says nothing about it
@@ -183,7 +183,7 @@ def _changed(parts: Parts, row: Any, changes: Mapping[str, Any]) -> dict[str, An
 
 
 def _locked(tx: Tx, app_id: str, subscription_id: int) -> Any:
-    row = deliveries.lock_subscription(tx, app_id, subscription_id)
+    row = subscriptions.lock(tx, app_id, subscription_id)
     if row is None:
         raise NotFound("there is no such subscription")
     return row
@@ -198,7 +198,7 @@ async def rotate(parts: Parts, app_id: str, subscription_id: int) -> tuple[Any, 
         if not sealed.target.secrets:
             raise Conflict(f"a {row.channel} subscription has no secret to rotate")
         sealed = rotated(sealed, tx.now)
-        deliveries.change_subscription(tx, app_id, subscription_id, columns(parts, row.channel, sealed))
+        subscriptions.change(tx, app_id, subscription_id, columns(parts, row.channel, sealed))
         recall(tx, parts, subscription_id)
         return sealed.target
 
@@ -215,7 +215,7 @@ async def set_status(parts: Parts, app_id: str, subscription_id: int, status: st
         if status == "paused" and row.status == "disabled":  # its reason would be lost, and what it missed stay skipped
             raise Conflict(f"the subscription is disabled ({row.reason}); resume it first")
         values: dict[str, Any] = {"status": status, "reason": None, "status_at": tx.now, "failing_since": None}
-        changed = deliveries.change_subscription(tx, app_id, subscription_id, values)
+        changed = subscriptions.change(tx, app_id, subscription_id, values)
         if changed:
             recall(tx, parts, subscription_id)
         if changed and status == "active":
@@ -268,7 +268,7 @@ async def resend(parts: Parts, app_id: str, delivery_id: int) -> None:
         row = deliveries.delivery(tx.sql, app_id, delivery_id)
         if row is None:
             raise NotFound("there is no such delivery")
-        sub = deliveries.subscription(tx.sql, app_id, row.subscription_id)
+        sub = subscriptions.by_id(tx.sql, app_id, row.subscription_id)
         if sub is None or sub.status != "active":
             raise Conflict("its subscription is not active; resume it first")
         deliveries.send_again(tx, app_id, delivery_id)

@@ -16,7 +16,7 @@ from service.flow import forget, recover, reencrypt, subscribe
 from service.flow.record import fragment
 from service.parts import Parts
 from service.signing import jwks
-from service.store import deliveries, jobs
+from service.store import jobs, subscriptions
 from service.store.apps import DEFAULT_APP
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
@@ -102,7 +102,7 @@ def well_known(parts: Parts) -> list[Route]:
 
     async def keys(request: Request) -> Response:
         app_id = request.path_params.get("app", DEFAULT_APP)
-        known = await parts.db.read(lambda sql: deliveries.publics(sql, app_id))
+        known = await parts.db.read(lambda sql: subscriptions.publics(sql, app_id))
         now = parts.clock()
         live = [key for text in known for key, until in orjson.loads(text) if until is None or now < until]
         return answers.json(jwks(live), headers={"Cache-Control": KEYS_CACHED})

@@ -13,7 +13,7 @@ from service.domain.instant import maybe, rfc3339
 from service.domain.turn import LOCKED, Expected
 from service.flow import expect, subscribe
 from service.parts import Parts
-from service.store import deliveries
+from service.store import deliveries, subscriptions
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
 from service.web.replies import Anything, ListOut
@@ -65,7 +65,7 @@ async def create(call: Call) -> Response:
 async def listed(call: Call) -> Response:
     q: Page = call.query
     before = answers.from_cursor(q.cursor)
-    rows = await call.parts.db.read(lambda sql: deliveries.subscriptions_page(sql, call.app_id, before, q.limit + 1))
+    rows = await call.parts.db.read(lambda sql: subscriptions.page(sql, call.app_id, before, q.limit + 1))
     query = call.request.query_params.multi_items()
     return answers.page(rows, q.limit, "/v1/subscriptions", partial(shown, call.parts), lambda r: answers.cursor(r.id), query)
 

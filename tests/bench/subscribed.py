@@ -4,7 +4,7 @@ from service.channels.base import Target
 from service.channels.registry import CHANNELS
 from service.domain.matching import EVERY_TASK_EVENT
 from service.signing import Seal, new_secret
-from service.store import deliveries
+from service.store import subscriptions
 from service.store.database import Database, Tx
 from tests.bench import ground
 
@@ -41,7 +41,7 @@ async def subscribed(db: Database, target: str, count: int, concurrency: int | N
                     "version": 1,
                 }
             )
-        deliveries.add_subscriptions(tx, rows)
+        subscriptions.add(tx, rows)
 
     await db.write(add)
 

@@ -5,7 +5,7 @@ import pytest
 
 from service.egress import BlockedAddress, HungUp
 from service.flow import claim, deliver, settle, subscribe
-from service.store import deliveries
+from service.store import deliveries, subscriptions
 from service.store.database import Tx
 from tests.flow.couriers import SLACK, answers, attempts, pass_time, queued, steady
 from tests.world import World
@@ -230,7 +230,7 @@ async def test_an_attempt_in_the_air_is_recorded_although_its_subscription_was_d
 
     def disable(tx: Tx) -> None:
         subscription_id = arrived[0].subscription_id
-        assert deliveries.disable(tx, subscription_id, "somebody else saw a 410")
+        assert subscriptions.disable(tx, subscription_id, "somebody else saw a 410")
         deliveries.skip_open(tx, subscription_id, 100)
 
     await world.db.write(disable)

@@ -14,7 +14,7 @@ from service.domain.task import Task
 from service.flow import deliver, settle, subscribe, work
 from service.flow.forget import forget_task
 from service.flow.settle import Settlement
-from service.store import deliveries, forgetting
+from service.store import deliveries, forgetting, subscriptions
 from service.store.database import Tx
 from service.store.tables import TABLES
 from tests.world import World
@@ -220,7 +220,7 @@ async def test_a_late_answer_about_a_forgotten_task_is_not_kept_whatever_its_del
     else:
 
         def disable(tx: Tx) -> None:
-            deliveries.disable(tx, due.subscription_id, "somebody else saw a 410")
+            subscriptions.disable(tx, due.subscription_id, "somebody else saw a 410")
             deliveries.skip_open(tx, due.subscription_id, 10)
 
         await world.db.write(disable)

@@ -20,7 +20,7 @@ from service.flow import claim, deliver, settle
 from service.flow.subscribe import KEYS_LIMIT
 from service.flow.targets import RETIRING_LIMIT
 from service.signing import Seal
-from service.store import apps, deliveries
+from service.store import apps, subscriptions
 from service.store.database import Tx
 from tests.flow.couriers import SLACK, answers, pass_time, queued, steady
 from tests.world import ADMIN, ENCRYPTION, HOOK, PRO, Said, World
@@ -186,7 +186,7 @@ async def test_every_key_that_signs_is_published_and_one_too_many_is_refused(wor
 
     def fill(tx: Tx) -> None:
         row = dict(tx.sql.execute(text("SELECT * FROM subscription")).mappings().one())
-        deliveries.add_subscriptions(tx, [row | {"id": tx.ids.new()} for _ in range(KEYS_LIMIT - 1)])
+        subscriptions.add(tx, [row | {"id": tx.ids.new()} for _ in range(KEYS_LIMIT - 1)])
 
     await world.db.write(fill)
     published = (await world.http.get("/.well-known/jwks.json")).json()["keys"]

@@ -15,7 +15,7 @@ from service.flow import work
 from service.flow.reencrypt import BATCH
 from service.flow.targets import ROTATION_MS
 from service.signing import CallbackTokens, Seal
-from service.store import deliveries, sealed
+from service.store import sealed, subscriptions
 from service.web.guard import KNOWN_MS
 from tests.hostile.fleet import Process
 from tests.web.test_guard import new_key
@@ -120,9 +120,9 @@ async def test_a_reencryption_walks_everything_in_parts_and_goes_on_after_a_rest
     first = (await world.subscribe()).id
 
     def many(tx: Any) -> None:
-        row = deliveries.subscription(tx.sql, "default", first)
+        row = subscriptions.by_id(tx.sql, "default", first)
         one = dict(zip(row._fields, row, strict=True))
-        deliveries.add_subscriptions(tx, [one | {"id": tx.ids.new()} for _ in range(2 * BATCH)])
+        subscriptions.add(tx, [one | {"id": tx.ids.new()} for _ in range(2 * BATCH)])
 
     await world.db.write(many)
     world.encryption.append(NEW_ENCRYPTION)

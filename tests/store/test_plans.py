@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from service.flow import claim, place
-from service.store import compiled, deliveries, jobs, journal, lanes, retention, stale, tasks, waiting
+from service.store import compiled, deliveries, jobs, journal, lanes, retention, stale, subscriptions, tasks, waiting
 from service.store.database import Tx
 from service.store.postgres import Postgres
 from service.store.tables import TABLES
@@ -87,8 +87,8 @@ HOT: dict[str, tuple[str, Callable[[Tx, Ground], Any]]] = {
     "what is in flight": ("task_in_flight", lambda tx, g: waiting.in_flight(tx.sql)),
     "jobs whose turn it is": ("job_due", lambda tx, g: jobs.take(tx)),
     # a callback
-    "who wants to know": ("subscription_by_app", lambda tx, g: deliveries.interested(tx, ["default"], [])),
-    "the order's own address": ("subscription_by_task", lambda tx, g: deliveries.interested(tx, ["nobody"], [g.task_id])),
+    "who wants to know": ("subscription_by_app", lambda tx, g: subscriptions.interested(tx, ["default"], [])),
+    "the order's own address": ("subscription_by_task", lambda tx, g: subscriptions.interested(tx, ["nobody"], [g.task_id])),
     "an equal order": ("ix_task_order_digest", lambda tx, g: tasks.recent_digests(tx, [b"x" * 32], tx.now - 60_000)),
     # lists and timelines
     "a page of tasks": ("task_by_app", lambda tx, g: tasks.page(tx.sql, "default", before_id=g.task_id, limit=50)),
@@ -113,7 +113,7 @@ HOT: dict[str, tuple[str, Callable[[Tx, Ground], Any]]] = {
     "the submissions of a task": ("submission_by_task", lambda tx, g: tasks.submissions(tx.sql, "default", g.task_id)),
     "subscriptions of an app": (
         "subscription_by_app",
-        lambda tx, g: deliveries.subscriptions_page(tx.sql, "default", None, 50),
+        lambda tx, g: subscriptions.page(tx.sql, "default", None, 50),
     ),
     "the last job": ("job_by_subscription", lambda tx, g: jobs.latest_of(tx.sql, g.subscription_id)),
     "jobs of an app": ("job_by_app", lambda tx, g: jobs.page(tx.sql, "default", None, 50)),
