@@ -229,10 +229,14 @@ def _attempted(promise: Promise, view: View) -> Iterator[str]:
         yield f"it was tried {row.attempts} times, and the attempts {numbers} are written down"
     if row.state in ("delivered", "abandoned") and row.attempts == 0:
         yield f"it is {row.state} without an attempt"
-    if promise.attempts and (row.state == "delivered") is not (promise.attempts[-1].outcome == "told"):
-        resent = row.spent >= row.attempts and row.state in ("pending", "skipped")  # sent again on request
-        if not resent:
+    if not promise.attempts or view.gone(row.id, view.keep.attempts):
+        return
+    if row.spent == 0:
+        if (row.state == "delivered") is not (promise.attempts[-1].outcome == "told"):
             yield f"it is {row.state}, and its last attempt was {promise.attempts[-1].outcome}"
+    elif row.state == "delivered" and all(each.outcome != "told" for each in promise.attempts):
+        # Some attempts decide nothing: those before it was sent again on request, and those that ended after their lease.
+        yield "it is delivered, and none of its attempts arrived"
 
 
 def _turn(promise: Promise, view: View) -> Iterator[str]:

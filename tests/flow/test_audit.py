@@ -7,10 +7,11 @@ from sqlalchemy import text
 from service.domain.audit import Breach, View
 from service.domain.errors import ConfigError
 from service.domain.keep import Keep
-from service.flow import retain
+from service.flow import retain, settle
 from service.store.audit import audit
 from service.store.database import Tx
 from service.store.tables import TABLES
+from tests.flow.test_attempts import answers, in_the_air_and_resent
 from tests.world import ADMIN, World
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +65,15 @@ async def test_whatever_the_service_did_the_audit_finds_nothing(world: World) ->
     world.silence(minutes=7)
     await world.reconcile()
     await world.deliver()
+    assert await looked(world) == []
+
+
+@pytest.mark.parametrize(("first", "second"), [(200, 500), (500, 200), (200, 200), (500, 500)])
+@pytest.mark.parametrize("order", ["first", "second", "both"])
+async def test_attempts_that_ended_after_their_lease_are_no_breach(world: World, first: int, second: int, order: str) -> None:
+    late, held = await in_the_air_and_resent(world, *answers(first), *answers(second))
+    for batch in {"first": ([late], [held]), "second": ([held], [late]), "both": ([late, held],)}[order]:
+        await settle.settle(world.parts, batch)
     assert await looked(world) == []
 
 
