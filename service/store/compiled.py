@@ -111,12 +111,9 @@ def _asked(sql: Connection, text: str, values: Sequence[Any]) -> tuple[Sequence[
         cursor.execute(text, tuple(values))
         return cursor.fetchall() if cursor.description is not None else (), cursor.description
     except errors as error:
-        lost = sql.dialect.is_disconnect(error, sql.connection.dbapi_connection, cursor)
-        if lost:
-            sql.invalidate(error)
-        raise DBAPIError.instance(
-            text, None, error, errors, hide_parameters=True, connection_invalidated=lost, dialect=sql.dialect
-        ) from error
+        if sql.dialect.is_disconnect(error, sql.connection.dbapi_connection, cursor):
+            sql.exec_driver_sql("SELECT 1")  # fails, too, and lets SQLAlchemy let go of all connections that are as old
+        raise DBAPIError.instance(text, None, error, errors, hide_parameters=True, dialect=sql.dialect) from error
     finally:
         cursor.close()
 

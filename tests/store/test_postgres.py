@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
+from sqlalchemy import Connection
 
 from service.domain.errors import Unavailable
-from service.store import migrate
+from service.store import migrate, tasks
 from service.store import postgres as engine_file
 from service.store.postgres import Postgres, clock_us
 from tests.postgres import Server, server
@@ -68,6 +69,21 @@ async def test_a_server_that_stops_means_unavailable_and_one_that_is_back_means_
     assert answers[-2:] == ["after 2", "after 3"], "by itself, at once"
     stored = {a for a in answers if isinstance(a, str)}
     assert await words(own_server) == {"before", *stored}, "whoever was refused is not there"
+
+
+async def test_one_connection_that_was_cut_tells_of_all_that_are_as_old(db: Postgres, own_server: Server) -> None:
+    """Each of them would fail once for a caller of its own otherwise. What finds it out is one of the hot statements."""
+
+    def look(sql: Connection) -> int:
+        return len(tasks.by_ids(sql, [1])) + int(sql.exec_driver_sql("SELECT count(*) FROM pg_sleep(0.05)").scalar_one())
+
+    await asyncio.gather(*(db.read(look) for _ in range(5)))
+    assert db.engine.pool.checkedin() >= 5  # type: ignore[attr-defined]
+    admin = await asyncpg.connect(own_server.url)
+    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'callsheet'")
+    await admin.close()
+    answers = [await asyncio.gather(db.read(look), return_exceptions=True) for _ in range(5)]
+    assert [isinstance(answer, Unavailable) for [answer] in answers] == [True, False, False, False, False]
 
 
 async def test_backends_that_are_terminated_are_replaced(db: Postgres, own_server: Server) -> None:
