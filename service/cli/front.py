@@ -9,6 +9,7 @@ uvicorn bounds neither with httptools; a body has its limits where it is read.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -52,6 +53,8 @@ class Behind(Protocol):
 
 
 CALLBACKS = PATH.encode()
+_PLAIN = re.compile(rb"%b[\w-]+/[\w.-]+" % CALLBACKS, re.ASCII).fullmatch
+"""Nothing to decode, and no query: some senders add one of their own to the address they were given."""
 _TOLD = {
     status: STATUS_LINE[status]
     + b"".join(b"%b: %b\r\n" % header for header in HEADERS[status])
@@ -118,7 +121,7 @@ class Bounded(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_done()
         idle = self.cycle is None or self.cycle.response_complete
-        callback = idle and not self.flow.write_paused and self.url.startswith(CALLBACKS)
+        callback = idle and not self.flow.write_paused and _PLAIN(self.url) is not None
         crowded = idle and cast(Behind, self.app).crowded
         if self._too_many or ((callback or crowded) and self._is_small_post()):
             if self._too_many or crowded:
@@ -146,7 +149,7 @@ class Bounded(HttpToolsProtocol):
     def _knock(self, pieces: list[bytes]) -> None:
         knock = _Knock(self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
         before, self.cycle = self.cycle, cast(Any, knock)
-        provider, _, token = self.url[len(CALLBACKS) :].decode("latin-1").partition("/")
+        provider, _, token = self.url[len(CALLBACKS) :].decode("ascii").partition("/")
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if cast(Behind, self.app).knock(provider, token, body, lambda status: self._tell(knock, status)):
             self._held = None

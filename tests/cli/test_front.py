@@ -191,6 +191,9 @@ async def test_what_is_unusual_about_a_callback_makes_it_a_request_like_any_othe
             callback(b"right", b"news", b"Expect: 100-continue"),
             callback().replace(b"Content-Length: 4", b"Transfer-Encoding: chunked").replace(b"news", b"4\r\nnews\r\n0\r\n\r\n"),
             post(path=b"http://test/callbacks/ark/right"),
+            post(path=b"/callbacks/ark/right?theirs=1"),
+            post(path=b"/callbacks/ark/r%69ght"),
+            post(path=b"/callbacks/ark/right/more"),
         ]
         for one in unusual:
             caller.writer.write(one)
