@@ -50,7 +50,7 @@ _TOGETHER = Statement(
     lambda pg: _for_update(
         pg,
         select(*task_columns(), *submission_columns())
-        .join_from(_submission, _task, _task.c.id == _submission.c.task_id)
+        .join_from(_task, _submission, _submission.c.task_id == _task.c.id)
         .where(compiled.among(pg, _submission.c.id, "ids"))
         .order_by(_task.c.id, _submission.c.id),
     )
@@ -82,7 +82,7 @@ def lock(tx: Tx, task_ids: Iterable[int], submission_ids: Collection[int]) -> tu
 
 
 def _both(tx: Tx, submission_ids: Collection[int]) -> tuple[dict[int, Task], dict[int, Submission]]:
-    """In one look: PostgreSQL locks the rows of both, and gives each as it is once it is locked."""
+    """In one look: PostgreSQL locks the rows of both, the first named first, and gives each as it is once it is locked."""
     tasks: dict[int, Task] = {}
     subs: dict[int, Submission] = {}
     for row in _TOGETHER.plain(tx.sql, ids=compiled.names(tx.postgres, submission_ids)):

@@ -11,6 +11,7 @@ from sqlalchemy.util import await_only
 
 from service.flow import claim, place, reconcile
 from service.flow.announce import Happening, announce
+from service.store import tasks
 from service.store.database import Tx
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
@@ -176,3 +177,33 @@ async def test_what_was_long_in_being_committed_waits_no_longer_than_that_again(
         world.now = at
         await world.deliver()
         assert len(world.said) == 2
+
+
+async def test_who_brings_a_task_and_who_brings_its_callback_lock_in_one_order(postgres_engine: Engine) -> None:
+    """One that names the task locks it and saves its submission afterwards; a callback locks both in one look. Crosswise they
+    would wait for each other until the server ends one of them, a second later."""
+    async with World(postgres_engine) as world:
+        task = await world.submit()
+        assert task.submission_id is not None
+        sub_id = task.submission_id
+        locked, saved = asyncio.Event(), []
+
+        def hold_and_save(tx: Tx) -> None:
+            _, subs = tasks.lock(tx, [task.id], [sub_id])
+            locked.set()
+            await_only(somebody_waits())
+            tx.sql.exec_driver_sql("SET LOCAL lock_timeout = '1ms'")
+            tasks.save(tx, [], [subs[sub_id]])
+            saved.append(sub_id)
+
+        async def somebody_waits() -> None:
+            waiting = "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            async with asyncio.timeout(30):
+                while [r.n for r in await world.rows(waiting)] == [0]:  # noqa: ASYNC110 (a server tells nobody)
+                    await asyncio.sleep(0.01)
+
+        first = asyncio.create_task(world.db.write(hold_and_save))
+        await locked.wait()
+        assert await world.callback("running") == 200
+        await first
+        assert saved == [sub_id]
