@@ -1,5 +1,6 @@
 """The composition root: settings in, a running service out. Everything is made here and handed down."""
 
+import asyncio
 import logging
 import random
 import secrets
@@ -40,6 +41,8 @@ from service.web.site import Front, site
 
 log = logging.getLogger("callsheet.app")
 
+READY_S = 3.0
+"""For the database to take a row: whoever asks whether we are ready is told in time that we are not."""
 DEMO_WORLD = SandboxSettings(queue_s=0.4, run_s=1.0)
 """Long enough to watch, short enough not to wait for."""
 SANDBOX_PACE = Pace(queued_s=5, running_s=5, widen=1.3, cap_s=60)
@@ -124,7 +127,10 @@ class Service:
     async def ready(self) -> dict[str, str]:
         wrong: dict[str, str] = {}
         try:
-            await self.parts.db.write(lambda tx: apps.beat(tx, "readyz"))
+            async with asyncio.timeout(READY_S):
+                await self.parts.db.write(lambda tx: apps.beat(tx, "readyz"))
+        except TimeoutError:
+            wrong["database"] = "it takes too long"
         except Unavailable as error:
             wrong["database"] = str(error)
         except Exception as error:

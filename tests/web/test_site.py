@@ -1,5 +1,6 @@
 """The whole site: health, metrics, the contract it publishes, and one shape for everything that goes wrong."""
 
+import asyncio
 import re
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from service import app
 from service.app import Service
 from service.domain.matching import EVENTS
 from service.loops import Loops
@@ -63,6 +65,13 @@ async def test_a_database_in_whatever_trouble_makes_ready_red_and_never_a_bug(wo
     assert wrong["database"]
     assert await service.ready() == {}
     await service.loops.stop()
+
+
+async def test_a_database_that_does_not_answer_makes_ready_red_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "READY_S", 0.01)
+    service = Service(world.parts, Loops(world.parts, working=False))
+    monkeypatch.setattr(world.db, "write", lambda _: asyncio.Event().wait())
+    assert (await service.ready())["database"] == "it takes too long"
 
 
 async def test_metrics_are_text_that_holds_no_names(world: World) -> None:
