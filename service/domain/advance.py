@@ -83,6 +83,8 @@ def _judged(
     if submission is None:
         raise AssertionError(f"{type(news).__name__} needs a submission")
     match news:
+        case Accepted(remote_id) if source is Source.SUBMIT and submission.remote_id not in (None, remote_id):
+            return contradiction.answered_otherwise(task, submission, remote_id, now)
         case Accepted(remote_id):
             made = _report(task, submission, Report(State.QUEUED, "queued", remote_id), source, now, terms, jitter)
             return replace(made, task=_due(made.task, now)) if source is Source.OPERATOR and made.moved else made

@@ -2,7 +2,7 @@
 
 import json
 
-from service.domain.lifecycle import Verdict
+from service.domain.lifecycle import SETTLED, Verdict
 from service.domain.news import Alert, Step
 from service.domain.task import Submission, Task
 
@@ -19,6 +19,17 @@ def second_name(task: Task, sub: Submission, other: str, now: int) -> Step:
     both = f"{sub.remote_id} and {other}"
     message = f"two remote ids for one submission, and both may be paid: {both}; {sub.remote_id} is followed"
     return _conflict(_warned(task), sub, now, Alert("callback.conflict", message, both))
+
+
+def answered_otherwise(task: Task, sub: Submission, answer: str, now: int) -> Step:
+    """A callback was here before the answer to the order itself, and named another job. Whoever has the address can write a
+    callback; the answer came from the provider: it is followed, and asked about at once."""
+    if task.submission_id != sub.id or task.remote_id != sub.remote_id or task.state in SETTLED:
+        return second_name(task, sub, answer, now)
+    both = f"{sub.remote_id} and {answer}"
+    message = f"a callback called this order {sub.remote_id}, and {sub.provider} answered {answer}: that one is followed"
+    followed = _warned(task)._replace(remote_id=answer, poll_at=now, asks=max(1, task.asks), missing=0, missing_at=None)
+    return _conflict(followed, sub._replace(remote_id=answer), now, Alert("callback.conflict", message, both))
 
 
 def second_job(task: Task, sub: Submission, now: int, found: bool) -> Step:

@@ -38,6 +38,8 @@ LEASE_OVER_S = 61.0
 HOUR_S = 3_600.0
 UNTURNED_S = 0.7
 """What is settled without anybody's help is settled by then."""
+REST_S = 1.0
+"""What is being sent is at the provider by then."""
 WITHIN_S = 40.0
 MODEL = "seedance-1-0-pro-250528"
 
@@ -306,8 +308,15 @@ class Ground:
     async def drain(self, *turns_s: float, within_s: float = 60.0) -> None:
         """Until nothing is owed. With turns: the clock is turned by each of them, one after the other, while something is."""
 
-        async def nothing() -> bool:
+        async def quiet() -> bool:
             return self.player.calling == 0 and await self.owed() == (0, 0)
+
+        async def nothing() -> bool:
+            """Twice: an order that is just being sent is owed to nobody, and the provider has not got it yet."""
+            if not await quiet():
+                return False
+            await asyncio.sleep(REST_S)
+            return await quiet()
 
         began = time.monotonic()
         for turn_s in turns_s:

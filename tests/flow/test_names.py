@@ -251,6 +251,39 @@ async def test_a_second_name_of_one_submission_is_told_with_both_names_and_the_f
     assert ((await world.task(task.id)).remote_id, await names(world)) == ("cgt-1", ["cgt-1"])
 
 
+async def overtaken_by(world: World, *said: tuple[str, str]) -> Task:
+    """An order whose answer comes only after callbacks that name these jobs: (name, status)."""
+    placed = await world.order()
+    ask = place._ask_gateway
+
+    async def late(*given: Any) -> Any:
+        outcome = await ask(*given)
+        for name, status in said:
+            assert await world.callback(status, id=name) == 200
+        return outcome
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, "_ask_gateway", late)
+        await world.send()
+    assert placed.task is not None
+    return await world.task(placed.task.id)
+
+
+async def test_the_answer_to_an_order_is_believed_before_a_callback_that_named_another_job(world: World) -> None:
+    task = await overtaken_by(world, ("cgt-forged", "running"), ("cgt-1", "succeeded"))
+    assert (task.remote_id, task.state, await names(world)) == ("cgt-1", State.RUNNING, ["cgt-1"])
+    assert all("cgt-forged" in said and "cgt-1" in said for said in await alerts(world))
+    world.jobs["cgt-1"].status = "succeeded"
+    await world.reconcile()
+    assert (await world.task(task.id)).state is State.SUCCEEDED, "it was asked about at once"
+
+
+async def test_an_answer_that_differs_from_what_ended_a_task_is_alerted_and_changes_nothing(world: World) -> None:
+    task = await overtaken_by(world, ("cgt-forged", "succeeded"))
+    assert (task.remote_id, task.state) == ("cgt-forged", State.SUCCEEDED)
+    assert len(await alerts(world)) == 1
+
+
 async def test_a_job_of_an_order_that_was_withdrawn_is_alerted_and_kept(world: World) -> None:
     task = await lost(world, MUTE)
     await resolve(world, task)
