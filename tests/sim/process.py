@@ -48,6 +48,8 @@ class Process:
     grid_s: float = 0.0
     """A process that is slow to look: at multiples of this, so that much is found at once."""
     alive: bool = True
+    listening: bool = False
+    """The application has no doors before it is prepared."""
     talking: dict[asyncio.Future[Any], None] = field(default_factory=dict)
     alarm: Alarm | None = None
 
@@ -77,6 +79,7 @@ class Process:
     async def start(self) -> None:
         await self.store.start()
         await prepare(self.parts)
+        self.listening = True
         self.loops = Loops(self.parts)
         self.alarm = Alarm(self.loops.loops, self.loop, self.parts, self.store.raw, self.grid_s)
         self.loops.start()
@@ -101,6 +104,8 @@ class Process:
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
         """As a server would call the application: the status and the body of the answer."""
+        if not self.listening:
+            raise Down
         target = urlsplit(path)
         scope = {
             "type": "http",
