@@ -11,7 +11,7 @@ uvicorn bounds neither with httptools; a body has its limits where it is read.
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -92,6 +92,7 @@ class Bounded(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = True
     _late: asyncio.TimerHandle | None = None
+    _dated: ClassVar[tuple[object, bytes]] = (None, b"")
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -111,11 +112,12 @@ class Bounded(HttpToolsProtocol):
             self.transport.close()
         if self._held is not None and not self.transport.is_closing():
             self._hand_on(self._held)  # the rest of it comes later
+        if self._in_head and self._head_bytes > 0:
+            self._wait_for_head()  # likewise; heads that are here whole need no timer
 
     def on_message_begin(self) -> None:
-        self._head_bytes, self._in_head, self._dropping, self._held = 0, True, False, None
+        self._head_bytes, self._in_head, self._dropping, self._held = 1, True, False, None
         self._unset_keepalive_if_required()  # a callback may have been answered in the same read
-        self._wait_for_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -162,15 +164,18 @@ class Bounded(HttpToolsProtocol):
         knock.response_complete = True
         if knock.disconnected or self.transport.is_closing():
             return
-        head = [_TOLD[status]]
-        for header in self.server_state.default_headers:
-            head.append(b"%b: %b\r\n" % header)
-        if not knock.keep_alive:
-            head.append(b"connection: close\r\n")
-        self.transport.write(b"%b\r\n%b" % (b"".join(head), ANSWERS[status]))
+        close = b"" if knock.keep_alive else b"connection: close\r\n"
+        self.transport.write(b"%b%b%b\r\n%b" % (_TOLD[status], self._standing(), close, ANSWERS[status]))
         if not knock.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def _standing(self) -> bytes:
+        """The server's own headers, which are made anew once a second."""
+        headers = self.server_state.default_headers
+        if Bounded._dated[0] is not headers:
+            Bounded._dated = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+        return Bounded._dated[1]
 
     def _hand_on(self, pieces: list[bytes]) -> None:
         """To the application, like any other request."""
@@ -182,8 +187,10 @@ class Bounded(HttpToolsProtocol):
     def _is_small_post(self) -> bool:
         if self.parser.get_method() != b"POST" or self.expect_100_continue or self.parser.should_upgrade():
             return False
-        length = next((value for name, value in self.headers if name == b"content-length"), b"")
-        return length.isdigit() and int(length[:10]) <= SMALL
+        for name, value in self.headers:
+            if name == b"content-length":
+                return value.isdigit() and int(value[:10]) <= SMALL
+        return False
 
     def _turn_away(self, close: bool) -> None:
         cast(Behind, self.app).turned_away()
