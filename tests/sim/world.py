@@ -195,5 +195,6 @@ def _answered(waiting: "asyncio.Future[Reply]", reply: Reply | Exception) -> Non
         return
     if isinstance(reply, Exception):
         waiting.set_exception(reply)
+        waiting.exception()  # nobody may be there any more to hear it
     else:
         waiting.set_result(reply)
