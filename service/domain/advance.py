@@ -6,7 +6,7 @@ Pure and total: whatever is said, from whichever side, in whatever order, `step`
 import json
 from dataclasses import replace
 
-from service.domain import contradiction, placement
+from service.domain import contradiction, naming, placement
 from service.domain.errors import Category, TaskError
 from service.domain.instant import rfc3339
 from service.domain.lifecycle import ENDINGS, SETTLED, State, Verdict, judge
@@ -59,7 +59,7 @@ def step(task: Task, submission: Submission | None, news: News, source: Source, 
             due = due._replace(reason=UNCONFIRMED)
         return replace(made, task=due)
     if made.task.state is State.LOST and source is Source.POLL and made.task.poll_at is not None:
-        return replace(made, task=_still_lost(made.task, news, now, jitter))
+        return replace(made, task=_still_lost(made.task, made.submission, news, now, jitter))
     return made
 
 
@@ -105,6 +105,8 @@ def _judged(
             return Step(task, submission, Verdict.LATE)  # what is still being sent would be taken for cut off
         case Asked():
             return Step(_due(task, now), submission, None)
+        case Taken(remote_id, owner) if source in (Source.POLL, Source.OWN) and submission.outcome is Outcome.ACCEPTED:
+            return _missing(task, submission, f"{remote_id} is {owner}'s", now, terms, jitter)
         case Taken():
             return placement.taken(task, submission, news, source, now, terms)
         case Unfound():
@@ -122,11 +124,18 @@ def _judged(
 
 
 def _report(task: Task, sub: Submission, report: Report, source: Source, now: int, terms: Terms, jitter: float) -> Step:
-    if sub.remote_id is not None and report.remote_id is not None and sub.remote_id != report.remote_id:
-        return contradiction.second_name(task, sub, report.remote_id, now)
-    found = report.remote_id is not None and sub.outcome is not Outcome.ACCEPTED
+    name, claimed = report.remote_id, source is Source.CALLBACK
+    if name is not None and sub.remote_id not in (None, name):
+        # Of a lost task no name is better than another: its provider knows none of them.
+        if name not in naming.names(sub) or (claimed and task.state is not State.LOST):
+            return contradiction.second_name(task, sub, name, now)
+        task, sub = naming.preferred(task, sub, name)
+    found = name is not None and sub.outcome is not Outcome.ACCEPTED
+    if name is not None and not claimed:
+        sub = naming.confirmed(sub)
     if found:
-        sub = sub._replace(remote_id=report.remote_id, outcome=Outcome.ACCEPTED, answered_at=now, reason=None)
+        aliases = "" if claimed else None
+        sub = sub._replace(remote_id=name, outcome=Outcome.ACCEPTED, answered_at=now, reason=None, aliases=aliases)
     if sub.id != task.submission_id and task.remote_id is not None:
         return contradiction.second_job(task, sub, now, found)
     if found and task.state in ENDINGS:
@@ -149,7 +158,8 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
                 task, sub, now, f"the task is {task.state}, and {sub.provider} now says {report.state}"
             )
         case _:  # duplicate or late
-            task = task._replace(missing=0, missing_at=None)  # it knows the task after all
+            if not naming.contested(sub):
+                task = task._replace(missing=0, missing_at=None)  # it knows the task after all
             if source is Source.POLL:
                 return replace(_no_news(task, sub, source, now, terms, jitter), verdict=verdict)
             at = _armed_at(task, task.state, now, terms, jitter)
@@ -167,9 +177,11 @@ def _unconfirmed(task: Task, sub: Submission, now: int) -> Step:
     return Step(_due(claimed, now), sub, Verdict.UNCONFIRMED)
 
 
-def _still_lost(task: Task, news: News, now: int, jitter: float) -> Task:
-    """Asked about because a callback claimed its ending, and no ending came. A provider that cannot be heard is asked again
-    for a day; what it does say ends the matter."""
+def _still_lost(task: Task, sub: Submission | None, news: News, now: int, jitter: float) -> Task:
+    """Asked about because a callback claimed its ending, or gave it another name, and no ending came. A provider that cannot
+    be heard is asked again for a day; what it does say ends the matter, once it was asked about each name."""
+    if isinstance(news, Missing | Taken) and sub is not None and not naming.round_over(task.missing, sub):
+        return task._replace(poll_at=now)
     unheard = isinstance(news, NoAnswer | Busy | Refused | Unreadable)
     again = unheard and now < task.news_at + DAY_MS
     return task._replace(poll_at=now + jittered(ASK_AGAIN_MS, jitter) if again else None)
@@ -246,7 +258,9 @@ def _unplaced(task: Task, sub: Submission | None, news: RanOut | Withdrawn, now:
 def _missing(task: Task, sub: Submission, reason: str, now: int, terms: Terms, jitter: float) -> Step:
     since = now if task.missing_at is None else task.missing_at
     task = task._replace(missing=task.missing + 1, missing_at=since)
-    if forgotten(task.missing, since, now):
+    if not naming.round_over(task.missing, sub):
+        return Step(_due(task, now), sub, None)  # about the next of its names, at once
+    if forgotten(task.missing // len(naming.names(sub)), since, now):
         return _move(task, sub, State.LOST, now, terms, jitter, reason=f"forgotten_by_provider: {reason}")
     return _no_news(task, sub, Source.POLL, now, terms, jitter)
 

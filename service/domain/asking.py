@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from service.domain import naming
 from service.domain.advance import ALONE_EVERY
 from service.domain.patience import SECOND_MS, Terms, ask_at, give_up_at, jittered
 from service.domain.placement import UNRESOLVED
@@ -89,7 +90,7 @@ def plan(
                     made.quiet.append((pair, until))
                 elif sub.base_url != base_url:
                     made.orphaned.append(pair)
-                elif batch <= 1 or task.missing > 0 or task.asks % ALONE_EVERY == ALONE_EVERY - 1:
+                elif batch <= 1 or task.missing > 0 or naming.contested(sub) or task.asks % ALONE_EVERY == ALONE_EVERY - 1:
                     _one(made, pair, gets)
                 else:
                     listable[flex(task)].append(pair)

@@ -149,7 +149,8 @@ def _expectation(file: File, view: View) -> Iterator[tuple[str, str]]:
     if (task.state in SETTLED) is not (task.ended_at is not None):
         yield "I8", f"it is {task.state}, and {'has no' if task.ended_at is None else 'has an'} end"
     if task.state in SETTLED:
-        if task.poll_at is not None or task.place_at is not None:
+        asked = task.poll_at is not None and (task.state in ENDINGS or view.rested)  # late news may have a lost one asked about
+        if asked or task.place_at is not None:
             yield "I8", f"it is {task.state}, and will be asked about or placed again"
         return
     if view.rested:

@@ -2,7 +2,8 @@
 
 import json
 
-from service.domain.lifecycle import SETTLED, Verdict
+from service.domain import naming
+from service.domain.lifecycle import ENDINGS, SETTLED, Verdict
 from service.domain.news import Alert, Step
 from service.domain.task import Submission, Task
 
@@ -15,9 +16,14 @@ def told_once(task: Task, sub: Submission, now: int, message: str) -> Step:
 
 
 def second_name(task: Task, sub: Submission, other: str, now: int) -> Step:
-    """Told once for each name."""
+    """Told once for each name. The first is followed; its provider is asked, unless it has confirmed that one already."""
     both = f"{sub.remote_id} and {other}"
-    message = f"two remote ids for one submission, and both may be paid: {both}; {sub.remote_id} is followed"
+    message = f"two remote ids for one submission, and both may be paid: {both}; "
+    if task.state not in ENDINGS and naming.takes(task, sub, other):
+        message += f"callbacks alone gave them, and {sub.provider} is asked which one it knows"
+        task, sub = naming.also_called(task, sub, other, now)
+    else:
+        message += f"{sub.remote_id} is followed"
     return _conflict(_warned(task), sub, now, Alert("callback.conflict", message, both))
 
 
@@ -29,7 +35,7 @@ def answered_otherwise(task: Task, sub: Submission, answer: str, now: int) -> St
     both = f"{sub.remote_id} and {answer}"
     message = f"a callback called this order {sub.remote_id}, and {sub.provider} answered {answer}: that one is followed"
     followed = _warned(task)._replace(remote_id=answer, poll_at=now, asks=max(1, task.asks), missing=0, missing_at=None)
-    return _conflict(followed, sub._replace(remote_id=answer), now, Alert("callback.conflict", message, both))
+    return _conflict(followed, sub._replace(remote_id=answer, aliases=None), now, Alert("callback.conflict", message, both))
 
 
 def second_job(task: Task, sub: Submission, now: int, found: bool) -> Step:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from service.domain import naming
 from service.domain.advance import UNCONFIRMED
 from service.domain.lifecycle import State
 from service.domain.patience import give_up_at
@@ -70,7 +71,9 @@ def explain(task: Task, sub: Submission | None, habits: Habits, queue: Queue | N
             told = _being_placed(task, sub, habits)
             return told if sub.outcome is Outcome.SENDING else _not_before(told, habits)
         case State.QUEUED | State.RUNNING:
-            return _not_before(_open(task, habits, now), habits)
+            return _not_before(_open(task, sub, habits, now), habits)
+        case State.LOST if sub is not None and task.poll_at is not None and naming.contested(sub):
+            return _contested(task, sub, f"Nobody knows how it ended ({task.reason}).")
         case _:
             return _ended(task)
 
@@ -168,7 +171,14 @@ def _being_placed(task: Task, sub: Submission, habits: Habits) -> Explanation:
     )
 
 
-def _open(task: Task, habits: Habits, now: int) -> Explanation:
+def _contested(task: Task, sub: Submission, why: str) -> Explanation:
+    why += f" Callbacks call it {' or '.join(naming.names(sub))}, and {task.provider} has not said yet which of them it knows."
+    return Explanation(
+        f"{task.state}.contested", why, "It is asked about each, and the one it knows is followed.", task.poll_at
+    )
+
+
+def _open(task: Task, sub: Submission | None, habits: Habits, now: int) -> Explanation:
     doing = "has it in its queue" if task.state is State.QUEUED else "is making the video"
     why = f"{task.provider} {doing}."
     end_at = give_up_at(task.created_at, task.deadline_at)
@@ -177,6 +187,8 @@ def _open(task: Task, habits: Habits, now: int) -> Explanation:
         return Explanation(f"{task.state}.orphaned", why, "A callback may still come. It is given up then.", end_at)
     if task.reason == UNCONFIRMED:
         return _unconfirmed(task)
+    if sub is not None and naming.contested(sub):
+        return _contested(task, sub, why)
     if task.missing > 0:
         why += f" But it said {task.missing} times that it does not know the task."
         return Explanation(

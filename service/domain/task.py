@@ -41,6 +41,9 @@ class Submission(NamedTuple):
     """When somebody was alerted that two truths exist about this submission; once is enough."""
     timed: bool = False
     """Our clock went by the provider's when this was sent: its time may tell it from others."""
+    aliases: str | None = None
+    """Other names that callbacks gave it, with spaces, while its provider has not confirmed the one that is followed. None:
+    it has, or there is none."""
 
 
 class Task(NamedTuple):

@@ -35,9 +35,9 @@ class Names:
 
 
 def _new_name(sub: Submission | None, news: News) -> str | None:
-    """What the news calls a job that had no name yet, or the answer to its order one that had another."""
-    if sub is None or not isinstance(news, Accepted | Report):
+    """What the news calls a job that had no name yet or, from the answer to its order or while none is confirmed, another."""
+    if sub is None or not isinstance(news, Accepted | Report) or news.remote_id == sub.remote_id:
         return None
-    if sub.remote_id is not None and (isinstance(news, Report) or news.remote_id == sub.remote_id):
+    if sub.remote_id is not None and isinstance(news, Report) and sub.aliases is None:
         return None
     return news.remote_id

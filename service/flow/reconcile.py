@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.accounts import Desk
-from service.domain import asking
+from service.domain import asking, naming
 from service.domain.asking import Pair, Plan
 from service.domain.lifecycle import ENDINGS, SETTLED
 from service.domain.news import GaveUp, News, Source, Unfound, Unlisted
 from service.domain.patience import give_up_at
-from service.domain.report import BatchOutcome, Busy, NoAnswer, Refused, Report, Unknown
+from service.domain.report import BatchOutcome, Busy, Missing, NoAnswer, Refused, Report, Unknown
 from service.domain.route import Key
 from service.flow import gateway
+from service.flow.claims import claimed_ending
 from service.flow.record import Arrival, record
 from service.flow.search import search
 from service.parts import Parts
@@ -172,8 +173,7 @@ async def _ask_many(parts: Parts, desk: Desk, pairs: Sequence[Pair], flex: bool,
 
 
 async def _ask_one(parts: Parts, desk: Desk, pair: Pair, spent: Spent) -> None:
-    remote_id = pair[1].remote_id
-    assert remote_id is not None
+    remote_id = naming.asked(*pair)
     request = desk.gateway.query(desk.account, remote_id)
     news = await gateway.ask(parts, desk, request, lambda reply: desk.gateway.read_query(reply, remote_id, parts.clock()))
     parts.metrics.asked(desk.account.provider, type(news).__name__.lower())
@@ -189,12 +189,17 @@ async def _bring_all(parts: Parts, pairs: Sequence[Pair], news: Sequence[News]) 
 async def _bring(parts: Parts, pair: Pair, news: News, source: Source) -> None:
     task, sub = pair
     ended = isinstance(news, Report) and news.state in ENDINGS
+    others = isinstance(news, Missing) and not naming.round_over(task.missing + 1, sub)
     if (
         source is Source.POLL
         and sub.remote_id is not None
         and not ended
+        and not others
         and task.state not in SETTLED  # a lost one, asked because a callback claims that it has ended
         and parts.clock() >= give_up_at(sub.sent_at, task.deadline_at)
     ):
         news = GaveUp("silent_past_deadline")
+    nobody_knows = isinstance(news, GaveUp) or (isinstance(news, Missing) and not others)
+    if nobody_knows and naming.contested(sub) and (claim := await claimed_ending(parts, sub)) is not None:
+        news, source = claim, Source.OWN
     await record(parts, Arrival(news, source, sub.id, task.id))

@@ -5,6 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, func, select, tuple_
 
+from service.domain.lifecycle import Verdict
+from service.domain.news import Source
 from service.store.bulk import Insert
 from service.store.compiled import Statement
 from service.store.database import Tx
@@ -41,6 +43,17 @@ def new_words(tx: Tx, words: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
 def receipts(sql: Connection, app_id: str, task_id: int) -> list[Row[Any]]:
     found = select(_receipt).where(_receipt.c.task_id == task_id, _receipt.c.app_id == app_id).order_by(_receipt.c.id)
     return list(sql.execute(found))
+
+
+def contradicting(sql: Connection, task_id: int, submission_id: int, most: int) -> list[bytes]:
+    """Callbacks of a submission that contradicted what was known, as they came, oldest first."""
+    mine = (
+        _receipt.c.task_id == task_id,
+        _receipt.c.submission_id == submission_id,
+        _receipt.c.source == Source.CALLBACK.value,
+    )
+    query = select(_receipt.c.body).where(*mine, _receipt.c.verdict == Verdict.CONFLICT.value, _receipt.c.body.is_not(None))
+    return [bytes(body) for body in sql.execute(query.order_by(_receipt.c.id).limit(most)).scalars()]
 
 
 def events_of(sql: Connection, app_id: str, task_id: int) -> list[Row[Any]]:

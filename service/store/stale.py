@@ -139,13 +139,19 @@ def _shown(rows: Sequence[Sequence[Any]]) -> list[tuple[Submission, str]]:
 
 
 def claimed(sql: Connection, provider: str, remote_ids: Sequence[str]) -> set[str]:
-    """Which of these are somebody's already."""
+    """Which of these are somebody's already, or may be as a callback says."""
     if not remote_ids:
         return set()
     named = compiled.names(sql.dialect.name == "postgresql", remote_ids)
-    return {row[0] for row in _CLAIMED.plain(sql, provider=provider, remote_ids=named)}
+    aliases = {name for row in _CONTESTED.plain(sql, provider=provider) for name in row[0].split()}
+    return {row[0] for row in _CLAIMED.plain(sql, provider=provider, remote_ids=named)} | aliases.intersection(remote_ids)
 
 
+_CONTESTED = Statement(
+    lambda _: select(_submission.c.aliases).where(
+        _submission.c.provider == bindparam("provider"), text("submission.aliases <> ''")
+    )
+)
 _CLAIMED = Statement(
     lambda pg: select(_submission.c.remote_id).where(
         _submission.c.provider == bindparam("provider"), compiled.among(pg, _submission.c.remote_id, "remote_ids")

@@ -40,7 +40,7 @@ _ALWAYS = tuple(name for name in TASK_FIELDS if name not in _FIXED and not any(n
 _CHANGED = tuple(attrgetter(*group) for group in _INDEXED)
 _ADD_TASKS, _ADD_SUBMISSIONS = Insert("task", TASK_FIELDS), Insert("submission", SUBMISSION_FIELDS)
 _ADD_ORDERS = Insert("task_order")
-_SAVE_SUBMISSION = Update("submission", ("outcome", "remote_id", "reason", "answered_at", "conflict_at"))
+_SAVE_SUBMISSION = Update("submission", ("outcome", "remote_id", "reason", "answered_at", "conflict_at", "aliases"))
 _OWNERS = Statement(lambda pg: select(_submission.c.task_id).where(compiled.among(pg, _submission.c.id, "ids")))
 _TASKS = Statement(
     lambda pg: _for_update(pg, select(*task_columns()).where(compiled.among(pg, _task.c.id, "ids")).order_by(_task.c.id))

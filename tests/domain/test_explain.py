@@ -60,6 +60,16 @@ CASES: list[tuple[str, Task, Submission | None, Habits, Queue | None, str, int |
     ("created.waiting", waiting(), None, CALLS, HELD_UP, "task_a, task_b; 4 of other apps", None),
     ("running.expecting", task(State.RUNNING), submission(), CALLS, None, "making the video", NOW + 5 * MINUTE),
     ("running.missing", task(State.RUNNING, missing=2), submission(), CALLS, None, "2 times", NOW + 5 * MINUTE),
+    ("running.contested", task(State.RUNNING), submission(aliases="cgt-2"), CALLS, None, "cgt-1 or cgt-2", NOW + 5 * MINUTE),
+    (
+        "lost.contested",
+        task(State.LOST, reason="silent"),
+        submission(aliases="cgt-2"),
+        CALLS,
+        None,
+        "or cgt-2",
+        NOW + 5 * MINUTE,
+    ),
     ("running.orphaned", task(State.RUNNING), submission(), Habits(configured=False), None, "making", task().deadline_at),
     ("created.unconfirmed", task(reason=UNCONFIRMED), submission(), CALLS, None, "confirm_endings", NOW + 5 * MINUTE),
     ("queued.unconfirmed", task(State.QUEUED, reason=UNCONFIRMED), submission(), CALLS, None, "anybody", NOW + 5 * MINUTE),
@@ -100,5 +110,5 @@ def test_each_sub_state_is_explained(
 
 def test_every_state_is_explained() -> None:
     assert {case[0].partition(".")[0] for case in CASES} == set(State)
-    over = [case for case in CASES if case[1].state in SETTLED and case[0] != "lost.unconfirmed"]
+    over = [case for case in CASES if case[1].state in SETTLED and case[0] not in ("lost.unconfirmed", "lost.contested")]
     assert all(explain(t, s, h, q, NOW).next_at is None for _, t, s, h, q, _, _ in over)

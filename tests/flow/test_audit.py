@@ -77,6 +77,20 @@ async def test_attempts_that_ended_after_their_lease_are_no_breach(world: World,
     assert await looked(world) == []
 
 
+async def test_a_lost_task_that_is_asked_about_once_more_is_no_breach(world: World) -> None:
+    world.on_create = ["accept and time out"]
+    await world.order()
+    await world.send()
+    [job] = world.jobs.values()
+    assert await world.callback("running", job, id="cgt-forged") == 200
+    for _ in range(12):
+        world.silence(minutes=5)
+        await world.reconcile()
+    assert await world.callback("succeeded", job) == 200
+    assert [row.state for row in await world.rows("SELECT state FROM task WHERE poll_at IS NOT NULL")] == ["lost"]
+    assert await looked(world) == []
+
+
 async def test_what_the_janitor_took_is_not_missed(world: World) -> None:
     await eventful(world)
     world.silence(hours=30)

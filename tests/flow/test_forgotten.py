@@ -105,7 +105,7 @@ EMPTIED = {
 }
 KEPT = {
     "task": {"app_id", "state", "model", "provider", "account", "route", "remote_id", "flags"},
-    "submission": {"app_id", "provider", "account", "base_url", "outcome", "remote_id"},
+    "submission": {"app_id", "provider", "account", "base_url", "outcome", "remote_id", "aliases"},
     "receipt": {"app_id", "provider", "source", "verdict", "word"},
     "event": {"app_id", "type", "state", "previous", "source"},
     "delivery": {"app_id", "state"},

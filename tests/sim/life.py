@@ -96,7 +96,7 @@ def _at_rest(world: World) -> bool:
     if world.coming or world.process is None or not world.process.alive:
         return False
     found = world.process.store.raw.execute(
-        "SELECT (SELECT count(*) FROM task WHERE ended_at IS NULL), (SELECT count(*) FROM delivery WHERE state = 'pending'),"
+        "SELECT (SELECT count(*) FROM task WHERE ended_at IS NULL OR poll_at IS NOT NULL), (SELECT count(*) FROM delivery WHERE state = 'pending'),"
         " (SELECT count(*) FROM job WHERE state = 'running')"
     ).fetchone()
     return not any(found)

@@ -79,6 +79,11 @@ HOT: dict[str, tuple[str, Callable[[Tx, Ground], Any]]] = {
     "is anything stale": ("task_to_ask", lambda tx, g: stale.any_due(tx.sql, KEY, tx.now)),
     "the oldest stale": ("task_to_ask", lambda tx, g: stale.oldest(tx, KEY, 200)),
     "answers that got lost": ("submission_open", lambda tx, g: stale.open_submissions(tx.sql, "ark", ARK)),
+    "names that callbacks alone gave": ("submission_contested", lambda tx, g: stale.claimed(tx.sql, "ark", ["cgt-2"])),
+    "callbacks that contradicted": (
+        "receipt_by_task",
+        lambda tx, g: journal.contradicting(tx.sql, g.task_id, g.submission_id, 20),
+    ),
     "whose remote id it is": ("submission_by_remote_id", lambda tx, g: stale.claimed(tx.sql, "ark", ["cgt-2", "cgt-9"])),
     "does anybody wait": ("task_to_place", lambda tx, g: waiting.anybody_due(tx)),
     "who waits for what": ("task_waiting", lambda tx, g: waiting.lanes(tx.sql)),

@@ -132,6 +132,12 @@ class Submission(SQLModel, table=True):
             sqlite_where=text("outcome IN ('sending', 'unknown')"),
             postgresql_where=text("outcome IN ('sending', 'unknown')"),
         ),
+        Index(
+            "submission_contested",
+            "provider",
+            sqlite_where=text("aliases <> ''"),
+            postgresql_where=text("aliases <> ''"),
+        ),
         CHANGING,
     )
     id: int = row_key()
@@ -148,6 +154,7 @@ class Submission(SQLModel, table=True):
     answered_at: int | None = big(null=True)
     conflict_at: int | None = big(null=True)
     timed: bool = False
+    aliases: str | None = words(null=True)
     cancel_until: int | None = big(null=True)
     """Somebody cancels it at its provider at this moment, and until then nobody else does."""
 

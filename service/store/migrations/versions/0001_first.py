@@ -326,6 +326,7 @@ def upgrade() -> None:
         sa.Column("answered_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("conflict_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("timed", sa.Boolean(), nullable=False),
+        sa.Column("aliases", sa.Text(), nullable=True),
         sa.Column("cancel_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         postgresql_with={
@@ -337,6 +338,14 @@ def upgrade() -> None:
     )
     op.create_index("submission_by_remote_id", "submission", ["remote_id", "provider", "base_url"], unique=True)
     op.create_index("submission_by_task", "submission", ["task_id", "number"], unique=True)
+    op.create_index(
+        "submission_contested",
+        "submission",
+        ["provider"],
+        unique=False,
+        sqlite_where=sa.text("aliases <> ''"),
+        postgresql_where=sa.text("aliases <> ''"),
+    )
     op.create_index(
         "submission_open",
         "submission",
