@@ -2,7 +2,8 @@
 
 A wrong guess shows somebody another one's video, so only what is unique both ways counts: one entry fits the submission,
 and no other open submission fits that entry. What was sent while our clock may have been wrong is never guessed, and may
-be any entry of its kind. An order that carries our mark needs no guess.
+be any entry of its kind; what was sent long ago is not guessed either, since an entry is nobody's only as long as everybody
+who may have it is known. An order that carries our mark needs no guess.
 """
 
 from collections import defaultdict
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 
 from service.domain import ids
 from service.domain.order import Order
+from service.domain.patience import HOUR_MS
 from service.domain.report import Listed, Report
 
 SKEW_MS = 5_000
 """Their clock and ours, and their whole seconds."""
+GUESSED_MS = 12 * HOUR_MS
+"""So long after it was sent. Ended tasks are kept for a day at least: half of it is for clocks that were set meanwhile."""
 MODEL_CHOOSES = ("adaptive", -1)
 """Values that say nothing about what the list will echo."""
 FLEX = "flex"
@@ -36,6 +40,8 @@ class Sought:
     """False: still being sent, denied by an operator, or under another key; it only stands in the way of a guess."""
     timed: bool = True
     """False: our clock may have been wrong when it was sent."""
+    recent: bool = True
+    """False: whoever had a job of that time may not be kept any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def adopt(sought: Sequence[Sought], listed: Sequence[Listed], claimed: Collectio
         entries = fits[each.submission_id]
         if not each.wanted or not entries:
             continue
-        sure = each.timed or _mark(entries[0]) is not None
+        sure = (each.timed and each.recent) or _mark(entries[0]) is not None
         if sure and len(entries) == 1 and suitors[entries[0].report.remote_id or ""] == 1:
             adopted[each.submission_id] = entries[0].report
         else:

@@ -7,7 +7,7 @@ import orjson
 
 from service.accounts import Desk
 from service.domain import ids
-from service.domain.adoption import SKEW_MS, Sought, adopt
+from service.domain.adoption import GUESSED_MS, SKEW_MS, Sought, adopt
 from service.domain.asking import Pair, next_list_at
 from service.domain.news import News, Unfound
 from service.domain.order import Order
@@ -45,7 +45,8 @@ async def search(parts: Parts, desk: Desk, pairs: Sequence[Pair], flex: bool) ->
         sender = parts.accounts.get(sub.provider, sub.account)
         marked = sender is not None and sender.marks and order.safety_identifier is None
         wanted = sub.outcome is Outcome.UNKNOWN and sub.account == desk.account.name and sub.sent_at >= since
-        sought.append(Sought(sub.id, order, sub.sent_at, sub.sent_at + overdue_ms, marked, wanted, bool(sub.timed)))
+        recent = parts.clock() < sub.sent_at + GUESSED_MS
+        sought.append(Sought(sub.id, order, sub.sent_at, sub.sent_at + overdue_ms, marked, wanted, bool(sub.timed), recent))
     found = adopt(sought, listed, claimed)
     unfound = {sub.id: _unfound(desk.key, sub.id, found.doubtful.get(sub.id, ())) for _, sub in pairs}
     return {**unfound, **found.adopted}

@@ -110,6 +110,13 @@ def test_what_was_sent_while_the_clock_was_wrong_is_not_guessed_and_stands_in_ev
     }
 
 
+def test_what_was_sent_long_ago_is_not_guessed_but_found_by_its_mark() -> None:
+    old, marked = replace(sought(), recent=False), replace(sought(2, marked=True), recent=False)
+    assert adopted([old], [listed()]) == {}
+    assert adopted([old, sought(3)], [listed()]) == {}, "and it stands in the way of others"
+    assert adopted([marked], [listed(mark=ids.encode(ids.SUBMISSION, 2))]) == {2: "cgt-1"}
+
+
 def test_a_mark_needs_no_clock() -> None:
     unsure = replace(sought(7, marked=True, sent_at=SENT + 3_600_000), timed=False)
     assert adopted([unsure], [listed(mark=ids.encode(ids.SUBMISSION, 7))]) == {7: "cgt-1"}
