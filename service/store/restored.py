@@ -8,16 +8,19 @@ from sqlalchemy import select, text, update
 from service.domain.placement import HELD
 from service.store.database import Tx
 from service.store.rows import CURRENT_XACT, insert_new
+from service.store.stale import OPEN
 from service.store.tables import TABLES
 
-_task, _event, _era = (TABLES[name] for name in ("task", "event", "era"))
+_task, _submission, _event, _era = (TABLES[name] for name in ("task", "submission", "event", "era"))
 MOVING = 4_242_002
 """PostgreSQL advisory lock: processes that start at once look one after the other."""
 
 
 def hold_waiting(tx: Tx) -> int:
     """Orders that waited when the backup was made may have been placed and paid since then. None of them is placed by
-    itself: each is held until its deadline, so that an operator can look and cancel."""
+    itself: each is held until its deadline, so that an operator can look and cancel. And what was on its way then is not guessed
+    from a provider's list, whose jobs may be of orders that this database has never seen."""
+    tx.sql.execute(update(_submission).where(OPEN).values(timed=False))
     held = update(_task).where(_task.c.place_at.is_not(None), _task.c.place_at < _task.c.deadline_at)
     return tx.sql.execute(held.values(place_at=_task.c.deadline_at, reason=HELD, updated_at=tx.now)).rowcount
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 
+import httpx
 import pytest
 
 from service.domain import ids
@@ -49,6 +50,21 @@ async def test_a_held_order_that_nobody_looked_at_expires(world: World) -> None:
     world.silence(hours=49)
     await world.send()
     assert (world.creates, (await world.task(waiting.id)).state) == (0, "expired")
+
+
+async def test_no_order_is_given_a_job_that_may_be_one_placed_after_the_backup(world: World) -> None:
+    """The list shows a job that nobody here knows: whoever ordered it is not in the backup."""
+    world.on_create = [httpx.ReadTimeout("nothing was placed")]
+    without = (await world.order()).task
+    assert without is not None
+    await world.send()
+    await world.db.write(restored.hold_waiting)
+    await world.submit("ordered after the backup")
+    await world.db.write(lambda tx: tx.sql.exec_driver_sql("DELETE FROM submission WHERE remote_id = 'cgt-1'"))
+    world.silence(minutes=1)
+    await world.reconcile()
+    assert world.listed
+    assert (await world.task(without.id)).remote_id is None
 
 
 async def test_a_reader_of_the_feed_goes_on_where_it_was_on_another_server(world: World) -> None:
