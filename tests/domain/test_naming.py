@@ -71,6 +71,13 @@ def test_a_name_that_its_provider_confirmed_is_not_contested_by_any_callback() -
     assert later.task.poll_at == made.task.poll_at
 
 
+def test_a_callback_that_repeats_a_name_does_not_begin_the_round_anew() -> None:
+    t, s = contested("cgt-2")
+    made = judged(t._replace(poll_at=NOW + MINUTE), s, UNKNOWN, Source.POLL)
+    again = judged(made.task, made.submission or s, called("cgt-1"))
+    assert (again.verdict, asked(again.task, s), again.task.poll_at) == (Verdict.DUPLICATE, "cgt-2", NOW)
+
+
 def test_the_name_that_its_provider_knows_is_the_only_one_left() -> None:
     t, s = contested("cgt-2", "cgt-3")
     made = judged(t, s, called("cgt-3", State.SUCCEEDED), Source.POLL)
