@@ -11,6 +11,8 @@ _WIDTH = 13
 EPOCH_MS = 1_577_836_800_000
 """2020-01-01: 42 bits of milliseconds last until 2159."""
 _RANDOM_BITS = 21
+LAST_ID = (1 << 63) - 1
+"""No name is above it."""
 
 TASK, SUBMISSION, EVENT, DELIVERY, SUBSCRIPTION, KEY, RECEIPT, JOB = "task", "sbm", "evt", "msg", "sub", "key", "rcp", "job"
 """`msg`: a delivery's name is also its `webhook-id`, so that a subscriber can look up what it received."""
@@ -35,7 +37,7 @@ def decode(prefix: str, text: str) -> int | None:
         if digit is None:
             return None
         value = value << 5 | digit
-    return value if value < 1 << 63 else None
+    return value if value <= LAST_ID else None
 
 
 class Ids:
@@ -60,4 +62,4 @@ class Ids:
 def first_id_at(instant_ms: int) -> int:
     """The lowest id that could have been drawn at that instant: time filters become id ranges. An instant that no id will
     ever reach is above all of them."""
-    return min(max(0, instant_ms - EPOCH_MS) << _RANDOM_BITS, (1 << 63) - 1)
+    return min(max(0, instant_ms - EPOCH_MS) << _RANDOM_BITS, LAST_ID)

@@ -15,7 +15,7 @@ from service.domain.task import Outcome, Submission, Task
 from service.store import compiled
 from service.store.compiled import Statement
 from service.store.database import Tx
-from service.store.rows import submission_columns, task_columns, to_submission, to_task
+from service.store.rows import named_from, submission_columns, task_columns, to_submission, to_task
 from service.store.tables import TABLES, Big
 
 _task, _submission = TABLES["task"], TABLES["submission"]
@@ -125,7 +125,7 @@ _OPEN_ONES = Statement(
 )
 _DENIED = Statement(
     lambda _: _BESIDE.where(
-        _submission.c.id >= bindparam("first_id"),
+        named_from(_submission.c.id, bindparam("first_id")),
         _submission.c.provider + "" == bindparam("provider"),
         _submission.c.base_url + "" == bindparam("base_url"),
         _submission.c.outcome == bindparam("_outcome", str(Outcome.NOT_SENT)),

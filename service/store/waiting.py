@@ -19,7 +19,7 @@ from service.domain.task import Task
 from service.store import accounts, compiled
 from service.store.compiled import Statement
 from service.store.database import Tx
-from service.store.rows import task_columns, to_task
+from service.store.rows import named_from, task_columns, to_task
 from service.store.stale import OPEN
 from service.store.tables import TABLES
 
@@ -108,15 +108,24 @@ def unknown_counts(sql: Connection) -> dict[Key, int]:
 
 
 def sent_since(sql: Connection, key: Key, since: int) -> int:
-    """Names grow with time: a minute is a range of them. The sums keep planners from walking all of a provider's history
-    by another index instead."""
-    query = select(func.count()).where(
-        _submission.c.id >= first_id_at(since),
-        _submission.c.sent_at > since,
-        _submission.c.provider + "" == key[0],
-        _submission.c.account + "" == key[1],
+    """Names grow with time: a minute is a range of them."""
+    [row] = _SENT.plain(sql, first_id=first_id_at(since), since=since, provider=key[0], account=key[1])
+    return int(row[0])
+
+
+# The sums keep planners from walking all of a provider's history by another index instead.
+_SENT = Statement(
+    lambda _: (
+        select(func.count())
+        .select_from(_submission)
+        .where(
+            named_from(_submission.c.id, bindparam("first_id")),
+            _submission.c.sent_at > bindparam("since"),
+            _submission.c.provider + "" == bindparam("provider"),
+            _submission.c.account + "" == bindparam("account"),
+        )
     )
-    return int(sql.execute(query.select_from(_submission)).scalar_one())
+)
 
 
 def lanes(sql: Connection) -> list[Lane]:
