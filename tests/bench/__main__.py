@@ -29,14 +29,17 @@ def main() -> int:
     given = _parser().parse_args()
     chosen = given.only or BENCHES
     earlier = results.read(given.compare) if given.compare else None
+    options = [*(["--quick"] if given.quick else []), *(["--among-others"] if len(chosen) > 1 else [])]
     began = time.monotonic()
     broken = []
     with tempfile.TemporaryDirectory(prefix="callsheet-bench-") as folder:
         out = Path(folder, "measured.json")
         for number, name in enumerate(chosen, start=1):
             print(f"[{number}/{len(chosen)}] {name}", file=sys.stderr, flush=True)
-            if not _ran(name, [*given.engines, "--out", str(out), *(["--quick"] if given.quick else [])]):
+            since = time.monotonic()
+            if not _ran(name, [*given.engines, "--out", str(out), *options]):
                 broken.append(name)
+            print(f"  {name}: {time.monotonic() - since:.0f} s", file=sys.stderr, flush=True)
         measured = results.read(out)["figures"] if out.exists() else {}
     if given.out:
         results.merge(given.out, measured)

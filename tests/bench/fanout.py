@@ -24,7 +24,7 @@ from tests.bench.subscribed import subscribed
 
 IN_FLIGHT = {1: 64, 10: 60, 100: 100}
 """By the number of subscriptions: what their caps on attempts at once allow together."""
-COUNT, PLAIN_COUNT = 8_000, 400
+COUNT, PLAIN_COUNT = 4_000, 400
 """Deliveries of one run."""
 MARKS, PLAIN_MARKS = (0.5, 1.5), (16.0, 80.0)
 
@@ -60,7 +60,7 @@ def sender(how: str, url: str) -> Iterator[Sender]:
 
 async def measure(wanted: Wanted, engine: str) -> list[Figure]:
     figures = []
-    count, plain_count = wanted.pick(COUNT, COUNT // 4), wanted.pick(PLAIN_COUNT, PLAIN_COUNT // 2)
+    counts = wanted.counts(wanted.pick(COUNT, COUNT // 2))
     with ExitStack() as stack:
         urls = {how: stack.enter_context(ground.database_url(engine)) for how in ("ours", "httpx")}
         port = stack.enter_context(listener())
@@ -75,7 +75,7 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
         sent = 0
         for many, in_flight in IN_FLIGHT.items():
             runs: dict[str, list[dict[str, float]]] = {"ours": [], "aiohttp": [], "httpx": []}
-            for turn in range(wanted.runs + 1):
+            for turn, (count, plain_count) in enumerate(zip(counts, wanted.counts(PLAIN_COUNT), strict=True)):
                 backlog = {"app_id": f"app-{many}", "count": count // many}
                 drained = await ours.send(**backlog, deliveries=count)
                 looped = await bare.send(target=target, subscriptions=many, in_flight=in_flight, deliveries=count)
@@ -93,7 +93,7 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
         senders.close()
         async with ground.opened(urls["ours"]) as db:
             made, delivered = await db.read(told)
-            assert made == delivered == len(IN_FLIGHT) * (wanted.runs + 1) * count, (made, delivered)
+            assert made == delivered == len(IN_FLIGHT) * sum(counts), (made, delivered)
     return figures
 
 

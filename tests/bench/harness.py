@@ -22,6 +22,8 @@ import uvloop
 from tests.bench import results
 
 RUNS = 5
+WARM = 4
+"""A warm-up is so many times shorter than a run."""
 Number = TypeVar("Number", int, float)
 ENGINES = ("sqlite", "postgres")
 
@@ -96,10 +98,16 @@ class Wanted:
     engines: Sequence[str] = ENGINES
     quick: bool = False
     """Fewer and shorter runs: to see that it works, not to judge by."""
+    alone: bool = True
+    """No other bench waits for this one to end."""
 
     @property
     def runs(self) -> int:
         return 3 if self.quick else RUNS
+
+    def counts(self, many: int) -> list[int]:
+        """Of each turn; the first only warms up, and need not be as long."""
+        return [max(1, many // WARM), *[many] * self.runs]
 
     def pick(self, full: Number, quick: Number) -> Number:
         return quick if self.quick else full
@@ -117,6 +125,7 @@ def run(main: Bench, about: str | None) -> None:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engines", nargs="*", choices=[*ENGINES, []], help="both, unless named")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
+    parser.add_argument("--among-others", action="store_true", help="others wait for their turn: shorter where that is said")
     parser.add_argument("--out", type=Path, metavar="FILE", help="merge the figures into a JSON file")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="say what changed since an earlier one")
     given = parser.parse_args()
@@ -124,7 +133,7 @@ def run(main: Bench, about: str | None) -> None:
         parser.error(f"there is no {given.compare}")  # now, and not after minutes
     earlier = results.read(given.compare) if given.compare else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(_awaited(main(Wanted(given.engines or ENGINES, given.quick))))
+        figures = runner.run(_awaited(main(Wanted(given.engines or ENGINES, given.quick, not given.among_others))))
     for figure in figures:
         print(figure.line(), flush=True)
     measured = {figure.key: figure.as_dict() for figure in figures}

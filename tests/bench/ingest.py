@@ -9,6 +9,7 @@ They take turns; on PostgreSQL two processes of ours, too. The naive build is sl
 import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import islice
 
 from tests.bench import ground
 from tests.bench.harness import Figure, Wanted, ratios, run, say
@@ -17,19 +18,21 @@ from tests.bench.seed import callbacks, seed
 from tests.bench.servers import cpu_s, free_port, server
 from tests.bench.subscribed import subscribed
 
-CALLBACKS = 12_000
+CALLBACKS = 6_000
 """Of one run."""
-NOOPS = 30_000
-NAIVE = 400
+NOOPS = 12_000
+NAIVE = 200
 MARKS = {"sqlite": (0.28, 0.50), "postgres": (0.35, 0.50)}
 NAIVE_MARKS = (15.0, 30.0)
 
 
 async def measure(wanted: Wanted, engine: str) -> list[Figure]:
-    many, turns = wanted.pick(CALLBACKS, CALLBACKS // 4), wanted.runs + 1
+    counts = wanted.counts(wanted.pick(CALLBACKS, CALLBACKS // 4))
     with ground.database_url(engine) as url, ground.database_url(engine) as naive_url, ExitStack() as stack:
-        news = await filled(url, many * turns * (2 if engine == "postgres" else 1))
-        naive_news = await filled(naive_url, NAIVE * turns)
+        news = await filled(url, sum(counts) * (2 if engine == "postgres" else 1))
+        for_one, for_two = iter(news[: sum(counts)]), iter(news[sum(counts) :])
+        for_naive = iter(await filled(naive_url, sum(wanted.counts(NAIVE))))
+        noops = news[:1] * wanted.pick(NOOPS, NOOPS // 2)
         ours, theirs, plain, second = (free_port() for _ in range(4))
         product = stack.enter_context(server("tests.bench.apps:product", ours, served(url, ours)))
         stack.enter_context(server("tests.bench.apps:noop", theirs))
@@ -37,14 +40,13 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
         if engine == "postgres":  # SQLite holds one process
             stack.enter_context(server("tests.bench.apps:product", second, served(url, second)))
         seen: dict[str, list[float]] = {name: [] for name in ("stored", "bare", "naive", "both", "µs")}
-        for turn in range(turns):
-            at = [news[start : start + many] for start in range(turn * many, len(news), turns * many)]
-            noop = await load(theirs, news[: wanted.pick(NOOPS, NOOPS // 3)])
+        for turn, (many, few) in enumerate(zip(counts, wanted.counts(NAIVE), strict=True)):
+            noop = await load(theirs, noops)
             before = cpu_s(product.pid)
-            got = whole(await load(ours, at[0]))
+            got = whole(await load(ours, list(islice(for_one, many))))
             spent_us = (cpu_s(product.pid) - before) / many * 1e6
-            naive = whole(await load(plain, naive_news[turn * NAIVE : (turn + 1) * NAIVE], 16))
-            both = await two(ours, second, at[1]) if engine == "postgres" else 0.0
+            naive = whole(await load(plain, list(islice(for_naive, few)), 16))
+            both = await two(ours, second, list(islice(for_two, many))) if engine == "postgres" else 0.0
             if turn:  # the first warms up
                 for runs, rate in zip(seen.values(), (got.rate, noop.rate, naive.rate, both, spent_us), strict=True):
                     runs.append(rate)

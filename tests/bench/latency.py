@@ -9,6 +9,7 @@ from the instant a callback was to leave until its notice arrives in a process o
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from tests.bench import ground
@@ -21,7 +22,8 @@ from tests.bench.subscribed import subscribed
 
 MARKS: dict[int, tuple[float | None, float | None]] = {50: (None, None), 200: (8.0, None), 1_000: (10.0, 4.0)}
 """Of the p99, in milliseconds, by callbacks a second."""
-SECONDS = 3
+SECONDS = {50: 1, 200: 3, 1_000: 2}
+"""Of one run, by callbacks a second."""
 CONNECTIONS = 64
 CONCURRENCY = 32
 WITHIN_S = 30.0
@@ -74,19 +76,19 @@ async def called(port: int, requests: Sequence[bytes], rate: int) -> list[float]
 
 
 async def measure(wanted: Wanted, engine: str) -> list[Figure]:
-    seconds, turns = wanted.pick(SECONDS, 2), wanted.runs + 1
+    turns = [{rate: wanted.counts(rate * SECONDS[rate])[turn] for rate in MARKS} for turn in range(wanted.runs + 1)]
     taken: dict[int, list[list[float]]] = {rate: [[], [], []] for rate in MARKS}
     cpu_us: dict[int, list[float]] = {rate: [] for rate in MARKS}
     with ground.database_url(engine) as url, listener() as subscriber:
         async with ground.opened(url) as db:
             await subscribed(db, f"http://127.0.0.1:{subscriber}/", 1, CONCURRENCY)
-            seeded = iter(await seed(db, sum(MARKS) * seconds * turns, ground.clock_ms()))
+            seeded = iter(await seed(db, sum(sum(counts.values()) for counts in turns), ground.clock_ms()))
         port, tokens = free_port(), ground.tokens()
         env = ground.KEYS | {"CALLSHEET_DATABASE_URL": url, "PORT": str(port), "BENCH_LOOPS": "1"}
         with server("tests.bench.apps:product", port, env) as product:
-            for turn in range(turns):
+            for turn, counts in enumerate(turns):
                 for rate, runs in taken.items():
-                    some = [next(seeded) for _ in range(rate * seconds)]
+                    some = list(islice(seeded, counts[rate]))
                     cpu = cpu_s(product.pid)
                     due = await called(port, [post(*one) for one in callbacks(tokens, some, "running")], rate)
                     arrived = await arrivals(subscriber, len(some))

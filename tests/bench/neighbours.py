@@ -26,7 +26,7 @@ from tests.flow.running import courier
 from tests.world import Engine, World
 
 GOOD = 97
-EVENTS = 80
+EVENTS = 50
 """The 97 hear of one event at nearly one moment. Of ten events the p99 would be the slowest one: whatever else this machine did
 just then, and nothing about neighbours."""
 PAUSE_S = 0.1
@@ -75,8 +75,7 @@ async def _latencies(world: World, port: int, events: int) -> list[float]:
 async def main(wanted: Wanted) -> Sequence[Figure]:
     open_files(8_192)
     ratios, cpu, memory = [], [], []
-    events = wanted.pick(EVENTS, EVENTS // 2)
-    for turn in range(wanted.runs + 1):
+    for turn, events in enumerate(wanted.counts(wanted.pick(EVENTS, EVENTS // 2))):
         measured = {stuck: await measure(stuck, events) for stuck in ((False, True) if turn % 2 else (True, False))}
         (alone, alone_s, _), (beside, beside_s, grown) = measured[False], measured[True]
         if turn:  # the first warms up

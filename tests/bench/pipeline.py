@@ -23,7 +23,7 @@ from tests.bench.subscribed import subscribed
 
 CALLBACKS = 6_000
 """Of one run."""
-NOOPS = 20_000
+NOOPS = 12_000
 SUBSCRIPTIONS, CONCURRENCY = 2, 32
 MARKS = {"sqlite": (0.20, 0.35), "postgres": (0.18, 0.30)}
 WITHIN_S = 120.0
@@ -32,12 +32,11 @@ LOOK_S = 0.005
 
 
 async def measure(wanted: Wanted, engine: str) -> Figure:
-    many = wanted.pick(CALLBACKS, CALLBACKS // 3)
-    turns = wanted.runs + 1
+    counts = wanted.counts(wanted.pick(CALLBACKS, CALLBACKS // 3))
     with ground.database_url(engine) as url, listener() as subscribers:
         async with ground.opened(url) as db:
             await subscribed(db, f"http://127.0.0.1:{subscribers}/{{n}}", SUBSCRIPTIONS, CONCURRENCY)
-            seeded = await seed(db, (many * turns + 1) // 2, ground.clock_ms())
+            seeded = await seed(db, (sum(counts) + 1) // 2, ground.clock_ms())
         tokens = ground.tokens()
         news = [post(path, body) for word in ("running", "succeeded") for path, body in callbacks(tokens, seeded, word)]
         ours, theirs = free_port(), free_port()
@@ -46,12 +45,13 @@ async def measure(wanted: Wanted, engine: str) -> Figure:
         bare: list[float] = []
         cpu_us: list[float] = []
         with server("tests.bench.apps:product", ours, env) as product, server("tests.bench.apps:noop", theirs):
-            for turn in range(turns):
+            for turn, many in enumerate(counts):
+                done = sum(counts[:turn])
                 noop = await load(theirs, news[: wanted.pick(NOOPS, NOOPS // 3)])
                 began, cpu = time.perf_counter(), cpu_s(product.pid)
                 since = rfc3339(ground.clock_ms())
-                got = await load(ours, news[turn * many : (turn + 1) * many])
-                await told(got, subscribers, (turn + 1) * many * SUBSCRIPTIONS)
+                got = await load(ours, news[done : done + many])
+                await told(got, subscribers, (done + many) * SUBSCRIPTIONS)
                 await nothing_left(ours, since)
                 rate = many / (time.perf_counter() - began)
                 spent_us = (cpu_s(product.pid) - cpu) / many * 1e6

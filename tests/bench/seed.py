@@ -1,12 +1,13 @@
 """Many tasks at once, as if ordered and accepted before: written by the store's own statements."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, literal, select
+from sqlalchemy import BigInteger, String, cast, literal, select
 
 from service.domain.ids import EPOCH_MS, Ids
 from service.domain.lifecycle import SETTLED, State
@@ -108,29 +109,51 @@ async def seed(db: Database, count: int, at: int, poll_at: int | None = None, st
     return made
 
 
-async def history(db: Database, count: int, at: int) -> None:
-    """So many tasks that ended long ago. A million of them one by one would take minutes, so that the first few are copied
-    by the database itself, doubled again and again under names of their own."""
+async def history(db: Database, count: int, at: int) -> Seeded:
+    """So many tasks that ended long ago, each with an event that was told to one of ten subscriptions; one from the middle.
+    A million of them one by one would take minutes, so that the first few are copied by the database itself, doubled again
+    and again under names of their own."""
     doublings = 0
     while count > FIRST and count % 2 == 0:
         count, doublings = count // 2, doublings + 1
     seeded = await seed(db, count, at, state=State.SUCCEEDED)
     span = max(s.submission_id for s in seeded) - min(s.task_id for s in seeded) + 1
     for doubling in range(doublings):
-        await db.write(partial(_copied, shift=span << doubling))
+        await asyncio.gather(
+            *(db.write(partial(_copied, name=name, shift=span << doubling)) for name in ("task", "submission"))
+        )
+    await asyncio.gather(*(db.write(partial(_told, name=name)) for name in ("event", "delivery")))
+    return seeded[len(seeded) // 2]
 
 
-def _copied(tx: Tx, shift: int) -> None:
-    for table in (TABLES["task"], TABLES["submission"]):
-        columns: list[Any] = []
-        for column in table.c:
-            if column.name in ("id", "task_id", "submission_id"):
-                columns.append(column + literal(shift, BigInteger))
-            elif column.name == "remote_id":
-                columns.append(column + f"-{shift}")
-            else:
-                columns.append(column)
-        tx.sql.execute(table.insert().from_select([column.name for column in table.c], select(*columns)))
+def _told(tx: Tx, name: str) -> None:
+    """Under the names of their tasks, which other tables do not have."""
+    task = TABLES["task"]
+    shared = {"id": task.c.id, "app_id": task.c.app_id}
+    columns = {
+        "event": {"task_id": task.c.id, "type": "task.succeeded", "source": "callback", "body": b"{}", "sequence": 1}
+        | {"xact": 1 if tx.postgres else 0, "at": task.c.ended_at},
+        "delivery": {"event_id": task.c.id, "subscription_id": task.c.id // 2 % 10, "state": "delivered", "attempts": 1}
+        | {"spent": 0, "fence": 1, "hurried": False, "recovered": False}
+        | {"created_at": task.c.ended_at, "ended_at": task.c.ended_at},
+    }[name]
+    columns = shared | columns
+    values: list[Any] = [literal(value) if isinstance(value, str | int | bytes) else value for value in columns.values()]
+    tx.sql.execute(TABLES[name].insert().from_select(list(columns), select(*values)))
+
+
+def _copied(tx: Tx, name: str, shift: int) -> None:
+    table = TABLES[name]
+    moved: list[Any] = []
+    for column in table.c:
+        if column.name in ("id", "task_id", "submission_id"):
+            moved.append(column + literal(shift, BigInteger))
+        elif column.name == "remote_id":
+            task_id = table.c.id if name == "task" else table.c.task_id
+            moved.append(literal("cgt-") + cast(task_id + literal(shift, BigInteger), String))
+        else:
+            moved.append(column)
+    tx.sql.execute(table.insert().from_select([column.name for column in table.c], select(*moved)))
 
 
 def callbacks(tokens: CallbackTokens, seeded: Sequence[Seeded], status: str) -> list[tuple[str, bytes]]:

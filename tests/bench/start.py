@@ -13,7 +13,7 @@ from tests.bench import ground
 from tests.bench.harness import Figure, Wanted, ratios, run, say
 from tests.bench.servers import cpu_s, free_port, rss_mib, server, service
 
-AT_REST_S = 1.0
+AT_REST_S = 0.5
 START_S = (1.0, 0.5)
 REST_MIB = (110.0, 70.0)
 

@@ -17,7 +17,7 @@ from tests.bench.load import load, post
 from tests.bench.servers import ROOT, child, cpu_s, free_port, listening, server
 
 ORDERS = 2_000
-NOOPS = 20_000
+NOOPS = 12_000
 MARKS = (0.06, 0.12)
 SANDBOX = """
 import sys
@@ -37,7 +37,7 @@ def orders(count: int, first: int) -> list[bytes]:
 
 
 async def measure(wanted: Wanted, engine: str) -> Figure:
-    many = wanted.pick(ORDERS, ORDERS // 4)
+    counts = wanted.counts(wanted.pick(ORDERS, ORDERS // 4))
     with ground.database_url(engine) as url:
         async with ground.opened(url):
             pass
@@ -53,8 +53,8 @@ async def measure(wanted: Wanted, engine: str) -> Figure:
         with child(["-c", SANDBOX, str(provider)], {"PYTHONPATH": str(ROOT)}) as sandbox:
             listening(provider, sandbox)
             with server("tests.bench.apps:product", ours, env) as product, server("tests.bench.apps:noop", theirs):
-                for turn in range(wanted.runs + 1):
-                    made = orders(many, turn * many)
+                for turn, many in enumerate(counts):
+                    made = orders(many, sum(counts[:turn]))
                     noop = await load(
                         theirs, [request.replace(b"/v1/tasks", b"/callbacks/a/b") for request in made[:1]] * NOOPS
                     )

@@ -83,9 +83,9 @@ def test_a_bench_writes_what_it_says(
 
     monkeypatch.setattr("sys.argv", ["bench", "postgres", "--quick", "--out", str(out)])
     run(bench, "a bench")
-    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(out)])
+    monkeypatch.setattr("sys.argv", ["bench", "--among-others", "--compare", str(out)])
     run(bench, "a bench")
-    assert asked == [Wanted(["postgres"], quick=True), Wanted()]
+    assert asked == [Wanted(["postgres"], quick=True), Wanted(alone=False)]
     said = capsys.readouterr().out
     assert "MISSED by 50%" in said
     assert "within the spread" in said
@@ -106,6 +106,11 @@ def test_every_bench_is_found_and_no_other_is_taken(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.argv", ["bench", "--only", "nonsense"])
     with pytest.raises(SystemExit):
         main()
+
+
+def test_a_warm_up_is_shorter_than_a_run() -> None:
+    assert Wanted().counts(1_000) == [250, *[1_000] * 5]
+    assert Wanted(quick=True).counts(3) == [1, 3, 3, 3]
 
 
 def test_percentiles_are_of_what_was_counted() -> None:
