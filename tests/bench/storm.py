@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from tests.bench.servers import open_files
 
 PATIENCE_S = 5.0
 TICK_S = 0.001
+NORMAL_TIMES, NORMAL_MS = 2.0, 20.0
+"""Normal again: all are taken, and the 99th percentile is at most this many times what it was, or this."""
 NUMBER = b"000000000"
 """In a callback's body, in place of its number: as wide as any."""
 
@@ -171,16 +173,33 @@ class Storm:
                 sender.transport.abort()
 
 
+def normal_ms(before_ms: Sequence[float]) -> float:
+    return max(NORMAL_TIMES * p99(before_ms), NORMAL_MS)
+
+
+def calm(statuses: Mapping[str, int], taken_ms: Sequence[float], normal: float) -> bool:
+    return set(statuses) == {"200"} and p99(taken_ms) <= normal
+
+
+def p99(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] if ordered else 0.0
+
+
 async def main() -> None:
     port, file, connections = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     asked = orjson.loads(sys.stdin.buffer.read())
     allowed = open_files(connections + 100) - 100
     storm = Storm(port, min(connections, allowed), asked["first"], [request.encode() for request in asked["requests"]])
     phases = [Phase(rate, lasting_s) for rate, lasting_s in asked["phases"]]
-    for phase in phases:
+    normal = 0.0
+    for number, phase in enumerate(phases, start=1):
         await storm.run(phase)
+        normal = normal or normal_ms(phase.taken_ms)
+        if number >= asked["least"] and all(calm(p.statuses, p.taken_ms, normal) for p in phases[number - 2 : number]):
+            break  # it is over, and stays so
     with open(file, "wb") as out:  # noqa: ASYNC230 (nothing else happens any more)
-        out.writelines(orjson.dumps(asdict(phase)) + b"\n" for phase in phases)
+        out.writelines(orjson.dumps(asdict(phase)) + b"\n" for phase in phases[:number])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tests.bench.harness import Figure, Wanted, ratios, run, say
 from tests.bench.load import load, post
 from tests.bench.servers import ROOT, child, cpu_s, free_port, listening, server
 
-ORDERS = 2_000
+ORDERS = 1_500
 NOOPS = 12_000
 MARKS = (0.06, 0.12)
 SANDBOX = """
