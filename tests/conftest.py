@@ -7,6 +7,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from service.store import migrate
 from service.store.tables import TABLES
@@ -14,6 +15,9 @@ from tests.postgres import postgres
 from tests.world import Engine, World
 
 ENGINES = ("sqlite", "postgres")
+
+settings.register_profile("callsheet", deadline=None)  # no test depends on how fast the machine is
+settings.load_profile("callsheet")
 
 
 @pytest.fixture

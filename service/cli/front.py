@@ -66,12 +66,11 @@ _TOLD = {
 class _Knock:
     """A callback under way, in the place of an application's cycle: requests that follow it wait for its end."""
 
-    __slots__ = ("body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete")
+    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
 
     def __init__(self, keep_alive: bool) -> None:
         self.keep_alive = keep_alive
-        self.response_complete = self.disconnected = self.more_body = False
-        self.body = bytearray()
+        self.response_complete = self.disconnected = False
         self.message_event = _NOBODY
 
 
@@ -92,6 +91,9 @@ class Bounded(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = True
     _late: asyncio.TimerHandle | None = None
+    _rest: asyncio.TimerHandle | None = None
+    """One for a connection, and not one for each request: it looks whether it has been quiet for long."""
+    _quiet_since: float | None = None
     _dated: ClassVar[tuple[object, bytes]] = (None, b"")
 
     def connection_made(self, transport: Any) -> None:
@@ -101,6 +103,8 @@ class Bounded(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_done()
+        if self._rest is not None:
+            self._rest.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -117,8 +121,8 @@ class Bounded(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._head_bytes, self._in_head, self._dropping, self._held = 1, True, False, None
-        self._unset_keepalive_if_required()  # a callback may have been answered in the same read
-        super().on_message_begin()
+        self._quiet_since = None  # a callback may have been answered in the same read
+        self.url, self.headers, self.expect_100_continue = b"", [], False  # the rest of a scope is made for requests alone
 
     def on_headers_complete(self) -> None:
         self._head_done()
@@ -131,7 +135,7 @@ class Bounded(HttpToolsProtocol):
             else:
                 self._held = []
         else:
-            super().on_headers_complete()
+            self._as_request()
 
     def on_body(self, body: bytes) -> None:
         if self._held is not None:
@@ -146,7 +150,7 @@ class Bounded(HttpToolsProtocol):
             super().on_message_complete()
         else:
             self._head_done()
-            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+            self._keep()
 
     def _knock(self, pieces: list[bytes]) -> None:
         knock = _Knock(self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
@@ -170,6 +174,35 @@ class Bounded(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
+    def on_response_complete(self) -> None:
+        """As the server's own, but for its timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._keep()
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._quiet_since = None
+
+    def _keep(self) -> None:
+        self._quiet_since = self.loop.time()
+        if self._rest is None:
+            self._rest = self.loop.call_later(self.timeout_keep_alive, self._look)
+
+    def _look(self) -> None:
+        self._rest = None
+        if self._quiet_since is None:
+            return  # whatever is under way keeps it when it ends
+        left_s = self._quiet_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._rest = self.loop.call_later(left_s, self._look)
+        else:
+            self.timeout_keep_alive_handler()
+
     def _standing(self) -> bytes:
         """The server's own headers, which are made anew once a second."""
         headers = self.server_state.default_headers
@@ -180,9 +213,16 @@ class Bounded(HttpToolsProtocol):
     def _hand_on(self, pieces: list[bytes]) -> None:
         """To the application, like any other request."""
         self._held = None
-        super().on_headers_complete()
+        self._as_request()
         for piece in pieces:
             super().on_body(piece)
+
+    def _as_request(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        super().on_headers_complete()
 
     def _is_small_post(self) -> bool:
         if self.parser.get_method() != b"POST" or self.expect_100_continue or self.parser.should_upgrade():

@@ -4,7 +4,6 @@ Pure and total: whatever is said, from whichever side, in whatever order, `step`
 """
 
 import json
-from dataclasses import replace
 
 from service.domain import contradiction, naming, placement
 from service.domain.errors import Category, TaskError
@@ -57,9 +56,9 @@ def step(task: Task, submission: Submission | None, news: News, source: Source, 
         due = _due(made.task, now)
         if task.reason == UNCONFIRMED and due.state not in SETTLED:
             due = due._replace(reason=UNCONFIRMED)
-        return replace(made, task=due)
+        return made._replace(task=due)
     if made.task.state is State.LOST and source is Source.POLL and made.task.poll_at is not None:
-        return replace(made, task=_still_lost(made.task, made.submission, news, now, jitter))
+        return made._replace(task=_still_lost(made.task, made.submission, news, now, jitter))
     return made
 
 
@@ -87,7 +86,7 @@ def _judged(
             return contradiction.answered_otherwise(task, submission, remote_id, now)
         case Accepted(remote_id):
             made = _report(task, submission, Report(State.QUEUED, "queued", remote_id), source, now, terms, jitter)
-            return replace(made, task=_due(made.task, now)) if source is Source.OPERATOR and made.moved else made
+            return made._replace(task=_due(made.task, now)) if source is Source.OPERATOR and made.moved else made
         case Report():
             return _report(task, submission, news, source, now, terms, jitter)
         case Rejected() | Again() | NotSent() | Unknown() | NeverHappened():
@@ -146,7 +145,7 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
         )
     if report.state is None:
         alert = Alert("provider.unknown_status", f"{sub.provider} said {report.word!r}, which nobody knows", report.word)
-        return replace(_no_news(task, sub, source, now, terms, jitter), alert=alert)
+        return _no_news(task, sub, source, now, terms, jitter)._replace(alert=alert)
     verdict = judge(task.state, report.state)
     match verdict:
         case Verdict.ADVANCE if terms.confirms and source is Source.CALLBACK and report.state in ENDINGS:
@@ -161,7 +160,7 @@ def _report(task: Task, sub: Submission, report: Report, source: Source, now: in
             if not naming.contested(sub):
                 task = task._replace(missing=0, missing_at=None)  # it knows the task after all
             if source is Source.POLL:
-                return replace(_no_news(task, sub, source, now, terms, jitter), verdict=verdict)
+                return _no_news(task, sub, source, now, terms, jitter)._replace(verdict=verdict)
             at = _armed_at(task, task.state, now, terms, jitter)
             return Step(task._replace(news_at=now, asks=0, poll_at=at), sub, verdict)
 

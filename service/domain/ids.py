@@ -49,14 +49,18 @@ class Ids:
 
     def __init__(self, clock_ms: Callable[[], int], random: Callable[[], float], floor: int = 0) -> None:
         self._clock_ms, self._random, self._last = clock_ms, random, floor
+        self._drawn_ms = 0
 
     def raise_floor(self, floor: int) -> None:
         self._last = max(self._last, floor)
 
     def new(self) -> int:
-        drawn = (self._clock_ms() - EPOCH_MS) << _RANDOM_BITS | int(self._random() * (1 << (_RANDOM_BITS - 1)))
-        self._last = max(drawn, self._last + 1)
-        return self._last
+        now_ms, name = self._clock_ms(), self._last + 1
+        if now_ms != self._drawn_ms:
+            self._drawn_ms = now_ms
+            name = max(name, (now_ms - EPOCH_MS) << _RANDOM_BITS | int(self._random() * (1 << (_RANDOM_BITS - 1))))
+        self._last = name
+        return name
 
 
 def first_id_at(instant_ms: int) -> int:

@@ -6,6 +6,7 @@ from functools import lru_cache
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(4_096)
 def rfc3339(at: int) -> str:
     return f"{_second(at // 1000)}.{at % 1000:03d}Z"
 

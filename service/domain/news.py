@@ -5,6 +5,7 @@ Reports and outcomes are a provider's words (`domain/report.py`); the others her
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from service.domain.lifecycle import Verdict
 from service.domain.report import (
@@ -125,8 +126,7 @@ class Alert:
     """Alerted once for each word of a provider."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     task: Task
     submission: Submission | None
     verdict: Verdict | None

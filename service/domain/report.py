@@ -5,14 +5,13 @@ nobody thought of cannot be taken for another.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.domain.errors import Category, TaskError
 from service.domain.lifecycle import State
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     video_url: str
     last_frame_url: str | None = None
     seed: int | None = None
@@ -32,8 +31,7 @@ class Result:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What a provider says about one submission at one moment."""
 
     state: State | None

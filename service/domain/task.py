@@ -107,7 +107,7 @@ def view(task: Task, public_url: str, raw: Callable[[str], Any]) -> dict[str, An
     return {
         "id": name,
         "object": "task",
-        "state": task.state.value,
+        "state": task.state._value_,
         "reason": task.reason,
         "sequence": task.sequence,
         "model": task.model,
@@ -130,7 +130,7 @@ def view(task: Task, public_url: str, raw: Callable[[str], Any]) -> dict[str, An
 def notice(task: Task, previous: State, public_url: str, raw: Callable[[str], Any]) -> dict[str, Any]:
     """What a subscriber is told about the transition that made `task` what it is."""
     return {
-        "type": f"task.{task.state}",
+        "type": f"task.{task.state._value_}",
         "timestamp": rfc3339(task.updated_at),
-        "data": {"sequence": task.sequence, "previous_state": str(previous), "task": view(task, public_url, raw)},
+        "data": {"sequence": task.sequence, "previous_state": previous._value_, "task": view(task, public_url, raw)},
     }

@@ -205,7 +205,7 @@ def _weighty(made: Step) -> bool:
 
 def _verdict(news: News, made: Step) -> str:
     if made.verdict is not None:
-        return made.verdict.value
+        return made.verdict._value_
     match news:
         case Report():
             return "unknown_status"
@@ -234,7 +234,7 @@ def _receipt(tx: Tx, task: Task, sub: Submission, arrival: Arrival, verdict: str
         task.id,
         sub.id,
         sub.provider,
-        arrival.source.value,
+        arrival.source._value_,
         verdict,
         arrival.news.word[:100] if isinstance(arrival.news, Report) else None,
         tx.now,
@@ -246,13 +246,13 @@ def _transition(parts: Parts, made: Step, before: Task, source: Source) -> Happe
     task = made.task
     return Happening(
         app_id=task.app_id,
-        type=f"task.{task.state.value}",
-        source=source.value,
+        type=f"task.{task.state._value_}",
+        source=source._value_,
         body=orjson.dumps(notice(task, before.state, parts.public_url, fragment)),
         task_id=task.id,
         sequence=task.sequence,
-        state=task.state.value,
-        previous=before.state.value,
+        state=task.state._value_,
+        previous=before.state._value_,
         model=task.model,
         provider=task.provider,
         metadata=task.metadata,

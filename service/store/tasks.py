@@ -36,8 +36,15 @@ _INDEXED = (
     ("provider", "account", "submission_id", "remote_id", "place_at", "tries", "route"),
 )
 """What is saved only where it changed: a statement that names a column of an index rewrites that index, changed or not."""
-_ALWAYS = tuple(name for name in TASK_FIELDS if name not in _FIXED and not any(name in group for group in _INDEXED))
-_CHANGED = tuple(attrgetter(*group) for group in _INDEXED)
+_SELDOM = (
+    ("reason", "error", "flags"),
+    ("result", "tokens"),
+    ("started_at",),
+    ("asks", "polls", "missing", "missing_at", "receipts"),
+)
+"""Likewise on SQLite, where every column of a row costs. PostgreSQL is better served by few statements."""
+_GROUPS = {True: _INDEXED, False: _INDEXED + _SELDOM}
+_CHANGED = {postgres: tuple(attrgetter(*group) for group in groups) for postgres, groups in _GROUPS.items()}
 _ADD_TASKS, _ADD_SUBMISSIONS = Insert("task", TASK_FIELDS), Insert("submission", SUBMISSION_FIELDS)
 _ADD_ORDERS = Insert("task_order")
 _SAVE_SUBMISSION = Update("submission", ("outcome", "remote_id", "reason", "answered_at", "conflict_at", "aliases"))
@@ -97,15 +104,17 @@ def save(tx: Tx, tasks: Iterable[tuple[Task, Task]], submissions: Sequence[Submi
     """Tasks as they were and as they are."""
     alike: dict[tuple[bool, ...], list[Task]] = {}
     for before, after in tasks:
-        alike.setdefault(tuple([get(before) != get(after) for get in _CHANGED]), []).append(after)
+        alike.setdefault(tuple([get(before) != get(after) for get in _CHANGED[tx.postgres]]), []).append(after)
     for which, some in sorted(alike.items()):
-        _saves(which).objects(tx, some)
+        _saves(tx.postgres, which).objects(tx, some)
     _SAVE_SUBMISSION.objects(tx, submissions)
 
 
 @cache
-def _saves(which: tuple[bool, ...]) -> Update:
-    return Update("task", [*_ALWAYS, *(name for group, named in zip(_INDEXED, which, strict=True) if named for name in group)])
+def _saves(postgres: bool, which: tuple[bool, ...]) -> Update:
+    """Everything but what is fixed, and what is the same in all of them."""
+    left_out = {name for group, named in zip(_GROUPS[postgres], which, strict=True) if not named for name in group}
+    return Update("task", [name for name in TASK_FIELDS if name not in _FIXED | left_out])
 
 
 def add(tx: Tx, tasks: Sequence[Task], orders: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]]) -> None:

@@ -52,7 +52,7 @@ class Behind:
 
 
 @asynccontextmanager
-async def serving(app: Behind, buffer: int | None = None) -> AsyncIterator[int]:
+async def serving(app: Behind, buffer: int | None = None, keep_s: float = 60) -> AsyncIterator[int]:
     started = asyncio.Event()
 
     class Server(uvicorn.Server):
@@ -61,6 +61,7 @@ async def serving(app: Behind, buffer: int | None = None) -> AsyncIterator[int]:
             started.set()
 
     config = uvicorn.Config(app, http=Bounded, ws="none", lifespan="off", log_config=None, proxy_headers=False)
+    config.timeout_keep_alive = keep_s  # type: ignore[assignment]  # it takes whole seconds from a command line
     server = app.server = Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     if buffer is not None:
@@ -160,6 +161,27 @@ async def test_one_connection_too_many_is_told_to_come_again_and_ended(monkeypat
             assert (status, "retry-after: 1\r\n" in head) == (503, True)
             assert await third.ended()
         assert (await one.ask(post()))[0] == 200
+
+
+@pytest.mark.parametrize("path", [b"/", b"/callbacks/ark/right"])
+async def test_a_connection_that_is_quiet_for_long_is_ended(path: bytes) -> None:
+    async with serving(Behind(), keep_s=0.05) as port, client(port) as caller:
+        caller.writer.write(post(path=path) * 3)
+        assert [(await caller.answer())[0] for _ in range(3)] == [200, 200, 200]
+        assert await caller.ended()
+
+
+async def test_whoever_waits_for_an_answer_is_not_quiet() -> None:
+    app = Behind()
+    async with serving(app, keep_s=0.05) as port, client(port) as caller, client(port) as quiet:
+        caller.writer.write(callback() + callback(b"later"))
+        assert (await caller.answer())[0] == 200
+        await until(lambda: len(app.knocked) == 2)
+        assert (await quiet.ask(post()))[0] == 200
+        assert await quiet.ended(), "who began to be quiet after him"
+        app.knocked[1][3](200)
+        assert (await caller.answer())[0] == 200
+        assert await caller.ended()
 
 
 # --- callbacks that are here whole ---
