@@ -89,7 +89,7 @@ def _forget_notices(tx: Tx, task_ids: Sequence[int]) -> list[tuple[int, int]]:
     tx.sql.execute(fenced.values(fence=_delivery.c.fence + 1))
     # All of them are locked: whoever settled one before has committed, and whoever settles one now sees that it is forgotten.
     answers = update(_attempt).where(among(tx.postgres, _attempt.c.delivery_id, [row.id for row in found]))
-    tx.sql.execute(answers.values(answer=None))
+    tx.sql.execute(answers.values(answer=None, error=None))
     return fences
 
 

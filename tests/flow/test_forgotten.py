@@ -101,7 +101,7 @@ EMPTIED = {
     "submission": {"reason"},
     "receipt": {"body"},
     "event": {"body"},
-    "attempt": {"answer"},
+    "attempt": {"answer", "error"},
 }
 KEPT = {
     "task": {"app_id", "state", "model", "provider", "account", "route", "remote_id", "flags"},
@@ -109,7 +109,7 @@ KEPT = {
     "receipt": {"app_id", "provider", "source", "verdict", "word"},
     "event": {"app_id", "type", "state", "previous", "source"},
     "delivery": {"app_id", "state"},
-    "attempt": {"app_id", "outcome", "status", "error"},
+    "attempt": {"app_id", "outcome", "status"},
     "idempotency": {"app_id", "key", "digest"},  # for its days: an order that is repeated is not paid twice
 }
 """The skeleton: our own words, the names of accounts and models, and what providers call the task."""
