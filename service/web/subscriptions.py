@@ -11,7 +11,7 @@ from service.domain.errors import NotFound
 from service.domain.ids import first_id_at
 from service.domain.instant import maybe, rfc3339
 from service.domain.turn import LOCKED, Expected
-from service.flow import expect, subscribe
+from service.flow import expect, retell, subscribe
 from service.parts import Parts
 from service.store import deliveries, subscriptions
 from service.web import answers
@@ -93,7 +93,7 @@ async def remove(call: Call) -> Response:
 
 
 async def test(call: Call) -> Response:
-    delivery_id, awaited = await subscribe.send_test(call.parts, call.app_id, _id(call))
+    delivery_id, awaited = await retell.send_test(call.parts, call.app_id, _id(call))
     name = ids.encode(ids.DELIVERY, delivery_id)
     when = {"due_at": maybe(awaited.at), "reason": awaited.reason}
     url = f"{call.parts.public_url}/v1/deliveries/{name}"
@@ -202,7 +202,7 @@ async def delivery(call: Call) -> Response:
 
 async def resend(call: Call) -> Response:
     """The same notice under the same name, now or as soon as may be: the answer says when, and what it waits for."""
-    await subscribe.resend(call.parts, call.app_id, _delivery_id(call))
+    await retell.resend(call.parts, call.app_id, _delivery_id(call))
     return await delivery(call)
 
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from service.egress import BlockedAddress, HungUp
-from service.flow import claim, deliver, settle, subscribe
+from service.flow import claim, deliver, retell, settle
 from service.store import deliveries, subscriptions
 from service.store.database import Tx
 from tests.flow.couriers import SLACK, answers, attempts, pass_time, queued, steady
@@ -161,7 +161,7 @@ async def in_the_air_and_resent(world: World, *said: httpx.Response) -> tuple[se
     [slow] = [(due,) for due in world.parts.courier.take(10)]
     first = await deliver.try_once(world.parts, world.addressees, slow)
     [row] = await world.deliveries()
-    await subscribe.resend(world.parts, "default", row.id)
+    await retell.resend(world.parts, "default", row.id)
     [parcel] = await claim.claim(world.parts, 10)
     second = await deliver.try_once(world.parts, world.addressees, parcel)
     assert first.settlement is not None
@@ -211,7 +211,7 @@ async def test_a_message_in_the_air_whose_notice_was_resent_frees_its_chat_addre
     [parcel] = await claim.claim(world.parts, 10)
     sent = await deliver.try_once(world.parts, world.addressees, parcel)
     assert sent.settlement is not None
-    await subscribe.resend(world.parts, "default", parcel[0].id)
+    await retell.resend(world.parts, "default", parcel[0].id)
     await settle.settle(world.parts, [sent.settlement])
     await pass_time(world, 2 / 3_600)
     assert len(world.said) == 2, "a second later, and not when the lease of the first would have ended"

@@ -11,7 +11,7 @@ from service.domain import ids
 from service.domain.due import Due
 from service.domain.errors import KeyReused
 from service.domain.task import Task
-from service.flow import deliver, settle, subscribe, work
+from service.flow import deliver, retell, settle, work
 from service.flow.forget import forget_task
 from service.flow.settle import Settlement
 from service.store import deliveries, forgetting, subscriptions
@@ -215,7 +215,7 @@ async def test_a_late_answer_about_a_forgotten_task_is_not_kept_whatever_its_del
     await world.subscribe(events=["task.succeeded"])
     task, due, settlement = await answered(world, 500)
     if meanwhile == "delivered":
-        await subscribe.resend(world.parts, "default", due.id)
+        await retell.resend(world.parts, "default", due.id)
         await world.deliver()
     else:
 
