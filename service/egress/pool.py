@@ -8,8 +8,9 @@ from service.egress.connection import Connection
 
 IDLE_LIMIT = 256
 """Altogether: a file descriptor each, and the usual limit of a process is 1,024."""
-IDLE_PER_PLACE_LIMIT = 64
-"""So that one busy subscriber cannot push out everybody else's."""
+SHARE = 64
+"""Of one place that nobody disputes. It may hold more while there is room, or a crowd of attempts at one address would dial
+again and again; but what is beyond goes first, so that one busy subscriber cannot push out everybody else's."""
 IDLE_S = 50.0
 """Under the 60 s after which most servers and balancers hang up."""
 
@@ -28,6 +29,8 @@ class Pool:
         self._idle: OrderedDict[Connection, tuple[Place, float]] = OrderedDict()
         """With the loop's time at which each has idled long enough, the oldest first."""
         self._places: dict[Place, OrderedDict[Connection, None]] = {}
+        self._beyond: dict[Place, None] = {}
+        """Places that hold more than their share; a handful at most."""
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -43,15 +46,19 @@ class Pool:
         return connection
 
     def keep(self, place: Place, connection: Connection) -> None:
-        if len(self._places.get(place, ())) >= IDLE_PER_PLACE_LIMIT:
-            connection.close()
-            return
         if len(self._idle) >= IDLE_LIMIT:
-            oldest = next(iter(self._idle))
+            if len(self._places.get(place, ())) >= SHARE:
+                connection.close()
+                return
+            rich = next(iter(self._beyond), None)
+            oldest = next(iter(self._idle if rich is None else self._places[rich]))
             self.drop(oldest)
             oldest.close()
         loop = asyncio.get_running_loop()
-        self._places.setdefault(place, OrderedDict())[connection] = None
+        kept = self._places.setdefault(place, OrderedDict())
+        kept[connection] = None
+        if len(kept) > SHARE:
+            self._beyond[place] = None
         self._idle[connection] = (place, loop.time() + IDLE_S)
         if self._timer is None:
             self._timer = loop.call_later(IDLE_S, self._sweep)
@@ -61,6 +68,8 @@ class Pool:
         if entry := self._idle.pop(connection, None):
             kept = self._places[entry[0]]
             del kept[connection]
+            if len(kept) <= SHARE:
+                self._beyond.pop(entry[0], None)
             if not kept:
                 del self._places[entry[0]]
 

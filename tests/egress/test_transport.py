@@ -330,7 +330,37 @@ async def test_five_hundred_in_flight_at_once_all_get_their_own_answer() -> None
         tasks = [asyncio.create_task(send(out, peer.url, b"%d" % i)) for i in range(500)]
         replies = await asyncio.gather(*tasks)
         assert [reply.body for reply in replies] == [b"%d" % i for i in range(500)]
-        assert out.stats() == Stats(open=pool.IDLE_PER_PLACE_LIMIT, idle=pool.IDLE_PER_PLACE_LIMIT, in_flight=0)
+        assert out.stats() == Stats(open=pool.IDLE_LIMIT, idle=pool.IDLE_LIMIT, in_flight=0)
+
+
+async def test_a_crowd_at_one_address_keeps_its_connections_until_somebody_else_needs_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "IDLE_LIMIT", 9)
+    monkeypatch.setattr(pool, "SHARE", 3)
+    waiting, all_in = 0, asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal waiting
+        while True:
+            await read_request(reader)
+            waiting += 1
+            if waiting >= 8:
+                all_in.set()
+            await all_in.wait()
+            writer.write(ok())
+
+    async with Peer(talk) as crowd, Peer(always(ok())) as quiet, transport() as out:
+        await send(out, quiet.url)
+        for _ in range(2):
+            await asyncio.gather(*(send(out, crowd.url) for _ in range(8)))
+        assert (crowd.connection_count, out.stats().idle) == (8, 9), "more than a share, as long as nobody wants it"
+        await asyncio.gather(*(send(out, quiet.url) for _ in range(3)))
+        assert out.stats().idle == 9
+        await send(out, quiet.url)
+        assert quiet.connection_count == 3, "room was made by those who held more than their share"
+        await asyncio.gather(*(send(out, crowd.url) for _ in range(6)))
+        assert crowd.connection_count == 8, "and what is left of theirs serves on"
 
 
 async def test_idle_connections_are_bounded_altogether_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
