@@ -6,7 +6,7 @@ simply not due. Lanes that are due wait in line, and each that had its turn goes
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.channels.base import FOLD_LIMIT
 from service.domain.due import LEASE_MS, Due, Parcel
@@ -17,8 +17,10 @@ from service.store.database import Tx
 
 CLAIM = 200
 """Deliveries of one claim: below 50 the statements cost more than the rows, above 200 others wait."""
+FEW = 16
+"""Lanes that a courier takes for itself while it claims, as long as they hold enough: the others are somebody else's to take."""
 LOOKED = 200
-"""Lanes looked into at once; most looks find nothing."""
+"""Lanes looked into at once where each holds little; most looks find nothing."""
 SHARED = 40
 """Lanes that share one claim: on SQLite each costs a statement."""
 SKIPPED = 500
@@ -34,24 +36,45 @@ class Look:
     pace_at: int | None = None
     """The address may be written to then; None: it keeps no pace."""
     taken: list[int] = field(default_factory=list)
+    more: bool = False
+    """Something was left behind that is due."""
 
     @property
     def probe(self) -> bool:
         return bool(self.lane.failures >= BREAKER_FAILURES)
 
 
-async def claim(parts: Parts, most: int, full: Iterable[int] = (), of_one: int = CLAIM) -> list[Parcel]:
-    """Lease what may be sent now, at most so many deliveries and so many of one lane, passing over the lanes named."""
-    return await parts.db.write(lambda tx: _claim(tx, parts, min(most, CLAIM), full, of_one))
+class Turns(NamedTuple):
+    parcels: list[Parcel]
+    looked: int
+    """Lanes whose turn it was, and that nobody else had at this moment."""
 
 
-def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int], of_one: int) -> list[Parcel]:
-    due = lanes.due(tx, LOOKED, full)
+NO_TURN = Turns([], 0)
+
+
+async def claim(parts: Parts, most: int, full: Iterable[int] = ()) -> list[Parcel]:
+    """Lease what may be sent now, at most so many deliveries, passing over the lanes named."""
+    return (await turns(parts, most, full)).parcels
+
+
+async def turns(parts: Parts, most: int, full: Iterable[int], of_one: int = CLAIM, looked: int = LOOKED) -> Turns:
+    """As `claim`, at most so many deliveries of one lane, from so many lanes."""
+    return await parts.db.write(lambda tx: _claim(tx, parts, min(most, CLAIM), full, of_one, looked))
+
+
+async def left_behind(parts: Parts, full: Iterable[int]) -> bool:
+    """After a claim: some lane is due all the same, because another process has its turn now."""
+    return await parts.db.read(lambda sql: lanes.any_due(sql, parts.clock(), full))
+
+
+def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int], of_one: int, looked: int) -> Turns:
+    due = lanes.due(tx, looked, full)
     if not due:
-        return []
+        return NO_TURN
     first_at = lanes.heads(tx, [lane.id for lane in due])
     looks: list[Look] = []
-    moves: list[dict[str, Any]] = []
+    moves: list[lanes.Move] = []
     for lane in due:
         first = first_at.get(lane.id)
         if lane.status != "active":
@@ -61,16 +84,17 @@ def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int], of_one: int) ->
         elif len(looks) < SHARED:
             looks.append(Look(lane))
     _allow(tx, parts, looks, most, of_one)
-    chosen = _choose(parts, looks, lanes.waiting(tx, {look.lane.id: look.most for look in looks if look.most > 0}))
+    # One more than may be sent: so it is known whether the lane's next turn is at once.
+    waiting = lanes.waiting(tx, {look.lane.id: look.most + 1 for look in looks if look.most > 0})
+    chosen = _choose(parts, looks, waiting)
     leased = deliveries.lease(tx, chosen, tx.now + LEASE_MS)
     for look in looks:
         look.taken = [delivery_id for delivery_id in look.taken if delivery_id in leased]
-    next_at = lanes.heads(tx, [look.lane.id for look in looks])
-    moves += [_after(tx, look, next_at.get(look.lane.id)) for look in looks]
-    lanes.move(tx, moves)
+        look.more = look.most > 0 and sum(map(len, waiting[look.lane.id])) > len(look.taken)
+    lanes.move(tx, moves + [_after(tx, look) for look in looks])
     taken_paces = {look.lane.pace_id: tx.now + LEASE_MS for look in looks if look.taken and look.pace_at is not None}
     lanes.set_paces(tx, taken_paces)  # nobody else writes there until this is settled, or its lease is over
-    return _parcels(looks, leased, tx.now + LEASE_MS, parts)
+    return Turns(_parcels(looks, leased, tx.now + LEASE_MS, parts), len(due))
 
 
 def _aside(tx: Tx, lane: Any) -> int | None:
@@ -128,13 +152,13 @@ def _company(rows: Sequence[Any]) -> Sequence[Any]:
     return company
 
 
-def _after(tx: Tx, look: Look, next_at: int | None) -> dict[str, Any]:
+def _after(tx: Tx, look: Look) -> lanes.Move:
     lane, now = look.lane, tx.now
     if not look.taken:
         rested_at = max(look.pace_at or 0, tokens_at(lane.rate, lane.spent_until) if lane.rate is not None else 0)
         return _moved(lane, max(rested_at, lane.due_at))
     spent_until = lane.spent_until
-    at = now + RELOOK_MS if next_at is None else min(max(next_at, now), now + RELOOK_MS)
+    at = now if look.more else now + RELOOK_MS
     if look.probe or look.pace_at is not None:
         at = now + LEASE_MS  # its settlement says when it goes on
     elif lane.rate is not None:
@@ -143,9 +167,8 @@ def _after(tx: Tx, look: Look, next_at: int | None) -> dict[str, Any]:
     return _moved(lane, at, 0, spent_until)
 
 
-def _moved(lane: Any, due_at: int | None, idle_ms: int = 0, spent_until: int | None = None) -> dict[str, Any]:
-    spent = lane.spent_until if spent_until is None else spent_until
-    return {"_id": lane.id, "_due_at": due_at, "_idle_ms": idle_ms, "_spent_until": spent}
+def _moved(lane: Any, due_at: int | None, idle_ms: int = 0, spent_until: int | None = None) -> lanes.Move:
+    return due_at, idle_ms, lane.spent_until if spent_until is None else spent_until, lane.id
 
 
 def _parcels(looks: Sequence[Look], leased: Mapping[int, Any], lease_until: int, parts: Parts) -> list[Parcel]:

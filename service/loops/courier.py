@@ -24,6 +24,8 @@ HOLD = 1_000
 
 CLAIMS_S = 0.05
 """Between two claims while work is handed over: one for each callback would cost more than its delivery."""
+ELSEWHERE_S = 0.02
+"""Before the next look when every lane that is due is in the hands of other processes: about as long as a claim takes."""
 UNSETTLED = 1_000
 """Attempts that wait to be settled, beyond which nobody starts another: what is not settled is sent again after a crash."""
 TOGETHER = 256
@@ -43,7 +45,9 @@ class Courier:
         self._claimed_at = 0.0
         self._ring: asyncio.TimerHandle | None = None
         self._more = False
-        """The last claim left something behind, for want of room."""
+        """The last claim left something behind, for want of room or because it was in other hands."""
+        self._looked = claim.FEW
+        """Lanes that the next claim takes for itself."""
 
     def start(self) -> None:
         self._workers = [asyncio.create_task(self._work(), name="courier worker") for _ in range(WORKERS)]
@@ -72,38 +76,49 @@ class Courier:
         if self._parts.recall.is_set():
             self._parts.recall.clear()
             await look_again(self._parts, self._lanes.in_hand())
-        many = 0
+        at_once = False
         if not handed or self._claim_is_due():
-            many = await self._claim(left)
+            at_once = await self._claim(left)
         tray.full = self._addressees.locked(self._parts.clock()).union(self._lanes.full())
         tray.under_way = self._lanes.waiting + self._lanes.in_flight
         if left:
             await self.give_back(left)
-        return len(tray) > 0 or many >= claim.CLAIM
+        return len(tray) > 0 or at_once
 
-    async def _claim(self, left: list[Due]) -> int:
-        """How many; what has no place is left."""
+    async def _claim(self, left: list[Due]) -> bool:
+        """True: there is so much that the next claim should come at once. What has no place is left."""
         self._claimed_at = asyncio.get_running_loop().time()
         if self._ring is not None:
             self._ring.cancel()
             self._ring = None
         stocked = self._lanes.stocked()
         room = self._lanes.room(HOLD)
+        if room <= 0:
+            self._more = True
+            return False
         passed_over = self._addressees.locked(self._parts.clock()).union(stocked)
-        claimed = await claim.claim(self._parts, room, passed_over, STOCK) if room > 0 else []
+        claimed, looked = await claim.turns(self._parts, room, passed_over, STOCK, self._looked)
         left += self._put(claimed)
-        many = sum(map(len, claimed))
-        self._more = room <= 0 or bool(stocked) or many >= STOCK
-        return many
+        many, more_lanes = sum(map(len, claimed)), looked >= self._looked
+        self._looked = claim.LOOKED if more_lanes and many < min(room, claim.CLAIM) else claim.FEW
+        self._more = bool(stocked) or many >= STOCK or more_lanes
+        if not more_lanes and not (many and self._more) and await claim.left_behind(self._parts, passed_over):
+            self._more = True
+            if not many:
+                self._ring_in(ELSEWHERE_S)
+        return more_lanes or many >= claim.CLAIM
 
     def _claim_is_due(self) -> bool:
         """What is handed over needs no claim. Whatever else is due now waits a moment, and then the bell is rung for it."""
         wait_s = self._claimed_at + CLAIMS_S - asyncio.get_running_loop().time()
         if self._more or wait_s <= 0:
             return True
+        self._ring_in(wait_s)
+        return False
+
+    def _ring_in(self, wait_s: float) -> None:
         if self._ring is None:
             self._ring = asyncio.get_running_loop().call_later(wait_s, self._rung)
-        return False
 
     def _rung(self) -> None:
         self._ring = None

@@ -31,13 +31,6 @@ _DUE = (
     *(_delivery.c[n] for n in ("id", "app_id", "subscription_id", "attempts", "spent", "fence", "hurried")),
     *(_event.c[n] for n in ("type", "at", "body")),
 )
-_STILL_DUE = Statement(
-    lambda _: (
-        select(_delivery.c.id)
-        .where(compiled.among(True, _delivery.c.id, "ids"), _delivery.c.due_at <= bindparam("now"))
-        .with_for_update(skip_locked=True)
-    )
-)
 _LEASE = Statement(
     lambda pg: (
         update(_delivery)
@@ -55,16 +48,39 @@ _LEASED = Statement(
 )
 
 
+def _lease_at_once() -> Any:
+    still = (
+        select(_delivery.c.id)
+        .where(compiled.among(True, _delivery.c.id, "ids"), _delivery.c.due_at <= bindparam("now"))
+        .with_for_update(skip_locked=True)
+        .cte("still")
+    )
+    leased = (
+        update(_delivery)
+        .where(_delivery.c.id == still.c.id)
+        .values(due_at=bindparam("lease_until"), fence=_delivery.c.fence + bindparam("_one", 1))
+        .returning(*_delivery.c)
+        .cte("leased")
+    )
+    columns = [leased.c[c.name] if c.table is _delivery else c for c in _DUE]
+    return select(*columns).join(_event, _event.c.id == leased.c.event_id).order_by(leased.c.id)
+
+
+_LEASE_AT_ONCE = Statement(lambda _: _lease_at_once())
+
+
 def lease(tx: Tx, delivery_ids: Sequence[int], lease_until: int) -> dict[int, Any]:
     """Those of them that are still due, fenced, with what an attempt needs. Their lanes are locked; a late settlement may
     hold one of them all the same, and is not waited for."""
     if not delivery_ids:
         return {}
-    if tx.postgres:
-        delivery_ids = [row.id for row in _STILL_DUE.one(tx.sql, ids=list(delivery_ids), now=tx.now)]
     named = compiled.names(tx.postgres, delivery_ids)
-    _LEASE.one(tx.sql, ids=named, lease_until=lease_until)
-    return {row[0]: row for row in _LEASED.plain(tx.sql, ids=named)}
+    if tx.postgres:
+        found = _LEASE_AT_ONCE.plain(tx.sql, ids=named, now=tx.now, lease_until=lease_until)
+    else:
+        _LEASE.one(tx.sql, ids=named, lease_until=lease_until)
+        found = _LEASED.plain(tx.sql, ids=named)
+    return {row[0]: row for row in found}
 
 
 class Held(NamedTuple):

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Integer, and_, bindparam, case, func, or_, se
 
 from service.domain.turn import BREAKER_FAILURES
 from service.store import compiled
+from service.store.bulk import Update
 from service.store.compiled import Statement
 from service.store.database import Tx
 from service.store.rows import insert, insert_new
@@ -59,6 +60,20 @@ _DUE = Statement(_due)
 def due(tx: Tx, most: int, full: Iterable[int]) -> Sequence[Any]:
     """Lanes whose turn it is, the longest waiting first; locked. Status is None where the subscription is gone."""
     return _DUE.one(tx.sql, now=tx.now, most=most, full=compiled.names(tx.postgres, full))
+
+
+_ANY_DUE = Statement(
+    lambda pg: (
+        select(_lane.c.id)
+        .where(_lane.c.due_at.is_not(None), _lane.c.due_at <= bindparam("now"), ~compiled.among(pg, _lane.c.id, "full"))
+        .limit(1)
+    )
+)
+
+
+def any_due(sql: Connection, now: int, full: Iterable[int]) -> bool:
+    """Whoever has them locked."""
+    return bool(_ANY_DUE.plain(sql, now=now, full=compiled.names(sql.dialect.name == "postgresql", full)))
 
 
 _HEADS = Statement(
@@ -111,18 +126,14 @@ def waiting(tx: Tx, mosts: Mapping[int, int]) -> dict[int, tuple[list[Any], list
     return found
 
 
-_MOVE = Statement(
-    lambda _: (
-        update(_lane)
-        .where(_lane.c.id == bindparam("_id"))
-        .values({name: bindparam(f"_{name}") for name in ("due_at", "idle_ms", "spent_until")})
-    )
-)
+_MOVE = Update("lane", ("due_at", "idle_ms", "spent_until"))
+Move = tuple[int | None, int, int, int]
+"""`due_at`, `idle_ms`, `spent_until`, and the lane."""
 
 
-def move(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+def move(tx: Tx, rows: Sequence[Move]) -> None:
     """What the lanes that had their turn look like after it."""
-    _MOVE.many(tx.sql, rows)
+    _MOVE.rows(tx, rows)
 
 
 # --- adding to a lane ---

@@ -26,14 +26,15 @@ async def tick(world: World) -> None:
 
 
 @asynccontextmanager
-async def courier(world: World) -> AsyncIterator[Courier]:
+async def courier(world: World, look_s: float = 0.05) -> AsyncIterator[Courier]:
+    """`look_s`: how long it rests when no bell rings."""
     transport = Transport(Guard([ip_network("127.0.0.0/8")]), forbidden=inside_transaction)
     object.__setattr__(world.parts, "transport", transport)
     stopping = asyncio.Event()
     made = Courier(world.parts, stopping)
     made.start()
     clock = asyncio.create_task(tick(world))
-    loop = asyncio.create_task(Loop("courier", made.round, world.parts.courier.bell, 0.05).run(stopping))
+    loop = asyncio.create_task(Loop("courier", made.round, world.parts.courier.bell, look_s).run(stopping))
     try:
         yield made
     finally:

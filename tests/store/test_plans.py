@@ -70,6 +70,7 @@ class Ground:
 HOT: dict[str, tuple[str, Callable[[Tx, Ground], Any]]] = {
     # claims
     "lanes whose turn it is": ("lane_due", lambda tx, g: lanes.due(tx, 200, [])),
+    "is any lane's turn": ("lane_due", lambda tx, g: lanes.any_due(tx.sql, tx.now, [])),
     "what waits in a lane": ("delivery_fresh", lambda tx, g: lanes.waiting(tx, {g.subscription_id: 50})),
     "what failed before in a lane": ("delivery_again", lambda tx, g: lanes.waiting(tx, {g.subscription_id: 50})),
     "the head of a lane": ("delivery_fresh", lambda tx, g: lanes.heads(tx, [g.subscription_id])),
