@@ -2,152 +2,229 @@
 
     python -m tests.bench.workers [--quick] [--out FILE] [--compare EARLIER.json]
 
-Twice: with subscribers that answer at once, where processors are the limit, PostgreSQL's and the subscribers' share
-included (two cores have little left for a second worker: the CPU of each is shown); and with subscribers that take their
-time, where the number of attempts under way in one process is the limit.
+Twice. With subscribers that take their time as real ones do, the attempts under way at once are the limit, and two workers
+have twice as many. With subscribers that answer at once processors are: the workers, PostgreSQL and the subscribers share
+them, so that two cores have little left for a second worker. What the cores would allow is worked out from what each
+delivery costs all three, and from what others left of the machine.
 """
 
 import asyncio
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from random import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from sqlalchemy import TextClause, text
 
-from service.app import clock_ms, make_parts
-from service.domain.ids import Ids
+from service.app import make_parts
 from service.flow.announce import Happening, announce
+from service.parts import Parts
 from service.settings import load
 from service.store.database import Database, Tx
 from service.store.postgres import Postgres
 from tests.bench import ground
-from tests.bench.harness import RUNS, Figure, Wanted, ratios, run, say
+from tests.bench.harness import Figure, Wanted, ratios, run, say
 from tests.bench.receiver import Receiver, receiving
-from tests.bench.servers import child, cpu_s, family_cpu_s
+from tests.bench.servers import Child, child, cpu_s, family_cpu_s
 from tests.bench.subscribed import subscribed
 from tests.postgres import Server, server
 
-SUBSCRIPTIONS = 50
-CONCURRENCY = 20
-"""Of each; together more than a process has attempts under way."""
-SLOW_S = 0.25
 TWO_TO_ONE = 1.6
+OF_THE_CORES = 0.8
+"""Of 1.6 times one, or of what the cores allow where that is less: processes that share cores wait for one another."""
+WARM = 10
+"""Events before those that are measured, for connections and caps."""
 WITHIN_S = 120.0
 OPEN = text("SELECT count(*) FROM delivery WHERE state = 'pending'")
 AWAKE = text("SELECT count(*) FROM lane WHERE due_at < :soon")
 """Lanes that a worker still looks into because of the drain before."""
+TOLD = text("SELECT count(*), count(*) FILTER (WHERE state = 'delivered' AND attempts = 1) FROM delivery")
 BODY = (
     b'{"type":"task.queued","timestamp":"2026-11-20T22:33:00.123Z","data":{"sequence":1,"previous_state":"created","task":{}}}'
 )
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """Subscribers of an app of their own."""
+
+    words: str
+    app_id: str
+    subscriptions: int
+    concurrency: int | None
+    """Attempts at once to each, by each worker; None: as subscriptions have it that ask for nothing."""
+    after_s: float
+    events: int
+    runs: int
+
+
+AT_ONCE = Case("answers at once", "quick", 50, 20, 0.0, 160, 5)
+SLOW = Case("answers after 40 ms", "slow", 12, None, 0.04, 240, 3)
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     rate: float
-    workers: float
-    """Cores they used."""
+    workers: Sequence[float]
+    """Cores that each used."""
     database: float
     receiver: float
+    elsewhere: float
+    """Cores that others used meanwhile."""
+
+    @property
+    def used(self) -> float:
+        return sum(self.workers) + self.database + self.receiver
+
+    @property
+    def cost_us(self) -> float:
+        """CPU of one delivery, whoever spends it."""
+        return self.used / self.rate * 1e6
+
+    @property
+    def allowed(self) -> float:
+        """Deliveries a second if no core that was left to us ever idled."""
+        return self.rate * ((os.cpu_count() or 1) - self.elsewhere) / self.used
 
     def __str__(self) -> str:
+        each = " + ".join(f"{cores:.2f}" for cores in self.workers)
         return (
-            f"{self.rate:,.0f}/s (cores: {self.workers:.2f}, PostgreSQL {self.database:.2f}, subscribers {self.receiver:.2f})"
+            f"{self.rate:,.0f}/s at {self.cost_us:.0f} µs CPU (cores: {each}, PostgreSQL {self.database:.2f},"
+            f" subscribers {self.receiver:.2f}, others {self.elsewhere:.2f}; allowed {self.allowed:,.0f}/s)"
         )
 
 
-async def backlog(url: str, env: dict[str, str], events: int) -> int:
-    """So many events for every subscription, all there at one instant: the commit."""
-    db = Postgres(url, Ids(clock_ms, random), clock_ms)
-    await db.start()
-    await quiet(db, AWAKE, {"soon": clock_ms() + 10_000})
-    parts = make_parts(load(env), db)
+@dataclass(slots=True)
+class Bench:
+    pg: Server
+    env: dict[str, str]
+    db: Database
+    parts: Parts
+    receiver: Receiver
+    sent: int = 0
+    """Notices so far, of all drains."""
 
-    def happen(tx: Tx) -> None:
-        announce(tx, parts, [Happening("default", "task.queued", "own", BODY)] * events)
-
-    await db.write(happen)
-    await db.stop()
-    return events * SUBSCRIPTIONS
-
-
-async def quiet(db: Database, count: TextClause, values: dict[str, int]) -> None:
-    """Until nothing is counted any more."""
-    async with asyncio.timeout(WITHIN_S):
-        while await db.read(lambda sql: sql.execute(count, values).scalar_one()):  # noqa: ASYNC110 (other processes' doing)
-            await asyncio.sleep(0.02)
-
-
-async def drained(pg: Server, env: dict[str, str], receiver: Receiver, events: int, workers: int) -> Drain:
-    receiver.forget()
-    with ExitStack() as stack:
-        working = [stack.enter_context(child(["-m", "service", "work"], env)) for _ in range(workers)]
-        for process in working:
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[Child]:
+        with child(["-m", "service", "work"], self.env) as process:
             assert process.stdout is not None
             assert await asyncio.to_thread(process.stdout.readline), "a worker did not start"
-        count = await backlog(pg.url, env, events)
-        await receiver.until(1, WITHIN_S)
-        mine, database = os.times(), family_cpu_s(pg.pid)
-        theirs = [cpu_s(process.pid) for process in working]
-        await receiver.until(count, WITHIN_S)
-        elapsed_s = receiver.last_s - receiver.first_s
-        used = [cpu_s(process.pid) - before for process, before in zip(working, theirs, strict=True)]
-        now = os.times()
-        async with ground.opened(
-            pg.url
-        ) as db:  # the last answers: the subscribers live in this process, which is about to wait
-            await quiet(db, OPEN, {})
-        return Drain(
-            (count - 1) / elapsed_s,
-            sum(used) / elapsed_s,
-            (family_cpu_s(pg.pid) - database) / elapsed_s,
-            (now.user + now.system - mine.user - mine.system) / elapsed_s,
-        )
+            yield process
+
+    async def drained(self, case: Case, working: Sequence[Child]) -> Drain:
+        self.receiver.forget()
+        self.receiver.after_s = case.after_s
+        await self.quiet(AWAKE, lambda: {"soon": self.parts.clock()})
+        count = await self.backlog(case)
+        await self.receiver.until(1, WITHIN_S)
+        whose: list[Callable[[], float]] = [
+            *(partial(cpu_s, process.pid) for process in working),
+            partial(family_cpu_s, self.pg.pid),
+            _mine,
+            _busy,
+        ]
+        before = [spent() for spent in whose]
+        await self.receiver.until(count, WITHIN_S)
+        elapsed_s = self.receiver.last_s - self.receiver.first_s
+        *each, database, mine, busy = [spent() - was for spent, was in zip(whose, before, strict=True)]
+        await self.quiet(OPEN, dict)  # the subscribers live in this process, which is about to wait for a worker's end
+        twice = [name for name, times in self.receiver.names.items() if times > 1]
+        assert len(self.receiver.names) == count, (len(self.receiver.names), count)
+        assert not twice, f"{len(twice)} came more than once"
+        self.sent += count
+        made, delivered = await self.db.read(lambda sql: sql.execute(TOLD).one())
+        assert made == delivered == self.sent, (made, delivered, self.sent)
+        cores = [spent_s / elapsed_s for spent_s in (*each, database, mine, max(0.0, busy - sum(each) - database - mine))]
+        return Drain((count - 1) / elapsed_s, cores[: len(working)], *cores[len(working) :])
+
+    async def backlog(self, case: Case) -> int:
+        """So many events for every subscription, all there at one instant: the commit, of which the workers hear."""
+
+        def happen(tx: Tx) -> None:
+            announce(tx, self.parts, [Happening(case.app_id, "task.queued", "own", BODY)] * case.events)
+
+        await self.db.write(happen)
+        self.parts.courier.bell.ring()
+        return case.events * case.subscriptions
+
+    async def quiet(self, count: TextClause, values: Callable[[], dict[str, int]]) -> None:
+        """Until nothing is counted any more."""
+        async with asyncio.timeout(WITHIN_S):
+            while await self.db.read(lambda sql: sql.execute(count, values()).scalar_one()):  # noqa: ASYNC110 (others' doing)
+                await asyncio.sleep(0.02)
 
 
-async def once_each(pg: Server, receiver: Receiver, count: int) -> None:
-    """Every one arrived, none twice; and the database says the same."""
-    twice = [name for name, times in receiver.names.items() if times > 1]
-    assert len(receiver.names) == count, (len(receiver.names), count)
-    assert not twice, f"{len(twice)} came more than once"
-    async with ground.opened(pg.url) as db:
-        query = text("SELECT count(*), count(*) FILTER (WHERE state = 'delivered' AND attempts = 1) FROM delivery")
-        made, delivered = await db.read(lambda sql: sql.execute(query).one())
-        assert made == delivered, (made, delivered)
+def _mine() -> float:
+    """The subscribers live in this process."""
+    return time.process_time()
 
 
-async def measure(wanted: Wanted, runs: int, after_s: float, events: int, words: str) -> Figure:
+def _busy() -> float:
+    """Seconds that all cores together were busy, with whatever it was."""
+    user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(bench: Bench, case: Case, wanted: Wanted) -> tuple[list[Drain], list[Drain]]:
     one: list[Drain] = []
     two: list[Drain] = []
-    with server(durable=True) as pg:
-        env = ground.KEYS | {"CALLSHEET_DATABASE_URL": pg.url}
-        async with receiving(after_s) as receiver:
-            async with ground.opened(pg.url) as db:
-                await subscribed(db, f"http://127.0.0.1:{receiver.port}/{{n}}", SUBSCRIPTIONS, CONCURRENCY)
-            for _ in range(wanted.pick(runs, 2)):
-                for workers, drains in ((1, one), (2, two)):
-                    drains.append(await drained(pg, env, receiver, events, workers))
-                    await once_each(pg, receiver, events * SUBSCRIPTIONS)
-                say(f"workers, {words}: {one[-1]} by one, {two[-1]} by two")
-    rates = {
+    async with bench.worker() as first:
+        await bench.drained(replace(case, events=WARM), [first])
+        for _ in range(wanted.pick(case.runs, 2)):
+            one.append(await bench.drained(case, [first]))
+            async with bench.worker() as second:
+                await bench.drained(replace(case, events=WARM), [first, second])
+                two.append(await bench.drained(case, [first, second]))
+            say(f"workers, {case.words}: {one[-1]} by one; {two[-1]} by two")
+    return one, two
+
+
+def _rates(one: Sequence[Drain], two: Sequence[Drain]) -> dict[str, Sequence[float]]:
+    return {
         "deliveries/s by one": [d.rate for d in one],
         "by two": [d.rate for d in two],
-        "cores: one worker": [d.workers for d in one],
-        "two workers": [d.workers for d in two],
+        "allowed by the cores": [d.allowed for d in two],
+        "µs CPU by one": [d.cost_us for d in one],
+        "µs CPU by two": [d.cost_us for d in two],
+        "cores: one worker": [d.workers[0] for d in one],
+        "PostgreSQL beside it": [d.database for d in one],
+        "first of two": [d.workers[0] for d in two],
+        "second of two": [d.workers[1] for d in two],
         "PostgreSQL beside two": [d.database for d in two],
         "subscribers beside two": [d.receiver for d in two],
+        "others": [d.elsewhere for d in two],
     }
-    found = ratios([d.rate for d in two], [d.rate for d in one])
-    return Figure(f"two workers against one, {words}", found, TWO_TO_ONE, engine="postgres", rates=rates)
 
 
 async def main(wanted: Wanted) -> Sequence[Figure]:
     if "postgres" not in wanted.engines:
         return []
+    with server(durable=True) as pg:
+        env = ground.KEYS | {"CALLSHEET_DATABASE_URL": pg.url}
+        async with receiving() as receiver, ground.opened(pg.url) as db:
+            for case in (AT_ONCE, SLOW):
+                target = f"http://127.0.0.1:{receiver.port}/{{n}}"
+                await subscribed(db, target, case.subscriptions, case.concurrency, case.app_id)
+            parts = make_parts(load(env), db)
+            assert isinstance(db, Postgres)
+            hints = db.carry(parts.bells, parts.watch)
+            assert hints is not None
+            await hints.listening.wait()
+            bench = Bench(pg, env, db, parts, receiver)
+            slow_one, slow_two = await measure(bench, SLOW, wanted)
+            one, two = await measure(bench, AT_ONCE, wanted)
+    best = [min(TWO_TO_ONE * a.rate, b.allowed) for a, b in zip(one, two, strict=True)]
+    of_best = [b.rate / most for b, most in zip(two, best, strict=True)]
+    slow = ratios([d.rate for d in slow_two], [d.rate for d in slow_one])
+    quick = ratios([d.rate for d in two], [d.rate for d in one])
+    name = "two workers against one"
     return [
-        await measure(wanted, RUNS, 0.0, wanted.pick(160, 80), "answers at once"),
-        await measure(wanted, 3, SLOW_S, wanted.pick(100, 60), f"answers after {SLOW_S:g} s"),
+        Figure(f"{name}, {SLOW.words}", slow, TWO_TO_ONE, engine="postgres", rates=_rates(slow_one, slow_two)),
+        Figure(f"{name}, {AT_ONCE.words}", quick, engine="postgres", rates=_rates(one, two)),
+        Figure(f"{name}, {AT_ONCE.words}, of what the cores allow", of_best, OF_THE_CORES, engine="postgres"),
     ]
 
 
