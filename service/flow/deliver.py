@@ -54,6 +54,7 @@ class Addressees:
     def __init__(self) -> None:
         self._kept: OrderedDict[int, tuple[int, Addressee]] = OrderedDict()
         self._locked: dict[int, int] = {}
+        self._looking: dict[int, asyncio.Event] = {}
 
     def locked(self, now: int) -> frozenset[int]:
         """Those that no key of this process opens. What they are to be told stays due, for whoever has the key."""
@@ -62,12 +63,24 @@ class Addressees:
 
     async def get(self, parts: Parts, due: Due) -> Addressee | None:
         """None: there is nobody to be told, or nobody whom this process could tell."""
-        kept = self._kept.get(due.subscription_id)
-        now = parts.clock()
-        if kept is not None and kept[1].version >= due.version and now < kept[0]:
-            return kept[1]
-        if now < self._locked.get(due.subscription_id, 0):
-            return None
+        while True:
+            kept = self._kept.get(due.subscription_id)
+            now = parts.clock()
+            if kept is not None and kept[1].version >= due.version and now < kept[0]:
+                return kept[1]
+            if now < self._locked.get(due.subscription_id, 0):
+                return None
+            if (looking := self._looking.get(due.subscription_id)) is None:
+                break
+            await looking.wait()  # as many as a lane has attempts under way would all look at once
+        done = self._looking[due.subscription_id] = asyncio.Event()
+        try:
+            return await self._look(parts, due, now)
+        finally:
+            del self._looking[due.subscription_id]
+            done.set()
+
+    async def _look(self, parts: Parts, due: Due, now: int) -> Addressee | None:
         row = await parts.db.read(lambda sql: subscriptions.by_id(sql, None, due.subscription_id))
         if row is None:
             return None

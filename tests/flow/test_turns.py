@@ -186,6 +186,28 @@ async def test_lanes_that_are_due_take_turns(world: World) -> None:
     assert len({parcel[0].subscription_id for parcel in parcels}) == 6
 
 
+async def test_attempts_that_start_together_open_their_subscribers_address_once(world: World) -> None:
+    await closed_tray(world)
+    await world.subscribe()
+    await queued(world, 20)
+    parcels = await claim.claim(world.parts, 20)
+    looks: list[str] = []
+    target = world.db._reader if isinstance(world.db, SQLite) else world.db.engine.sync_engine  # type: ignore[attr-defined]
+
+    @event.listens_for(target, "before_cursor_execute")
+    def count(*given: Any) -> None:
+        if "FROM subscription" in given[2]:
+            looks.append(given[2])
+
+    addressees = deliver.Addressees()
+    found = await asyncio.gather(*(addressees.get(world.parts, parcel[0]) for parcel in parcels))
+    world.now += deliver.TARGET_MS
+    again = await asyncio.gather(*(addressees.get(world.parts, parcel[0]) for parcel in parcels))
+    event.remove(target, "before_cursor_execute", count)
+    assert None not in [*found, *again]
+    assert len(looks) == 2, "once, and once more when it is to be looked at anew"
+
+
 async def test_a_paused_subscription_keeps_everything_and_sends_it_later(world: World) -> None:
     sub = await world.subscribe()
     await queued(world, 2)
