@@ -31,13 +31,8 @@ _DUE = (
     *(_delivery.c[n] for n in ("id", "app_id", "subscription_id", "attempts", "spent", "fence", "hurried")),
     *(_event.c[n] for n in ("type", "at", "body")),
 )
-_LEASE = Statement(
-    lambda pg: (
-        update(_delivery)
-        .where(compiled.among(pg, _delivery.c.id, "ids"))
-        .values(due_at=bindparam("lease_until"), fence=_delivery.c.fence + bindparam("_one", 1))
-    )
-)
+_TO_LEASE = {"due_at": bindparam("lease_until"), "fence": _delivery.c.fence + bindparam("_one", 1)}
+_LEASE = Statement(lambda pg: update(_delivery).where(compiled.among(pg, _delivery.c.id, "ids")).values(_TO_LEASE))
 _LEASED = Statement(
     lambda pg: (
         select(*_DUE)
@@ -55,13 +50,7 @@ def _lease_at_once() -> Any:
         .with_for_update(skip_locked=True)
         .cte("still")
     )
-    leased = (
-        update(_delivery)
-        .where(_delivery.c.id == still.c.id)
-        .values(due_at=bindparam("lease_until"), fence=_delivery.c.fence + bindparam("_one", 1))
-        .returning(*_delivery.c)
-        .cte("leased")
-    )
+    leased = update(_delivery).where(_delivery.c.id == still.c.id).values(_TO_LEASE).returning(*_delivery.c).cte("leased")
     columns = [leased.c[c.name] if c.table is _delivery else c for c in _DUE]
     return select(*columns).join(_event, _event.c.id == leased.c.event_id).order_by(leased.c.id)
 

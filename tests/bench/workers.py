@@ -62,7 +62,7 @@ class Case:
 
 
 AT_ONCE = Case("answers at once", "quick", 50, 20, 0.0, 160, 5)
-SLOW = Case("answers after 40 ms", "slow", 12, None, 0.04, 240, 3)
+SLOW = Case("answers after 40 ms", "slow", 12, None, 0.04, 200, 3)
 
 
 @dataclass(frozen=True, slots=True)

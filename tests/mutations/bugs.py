@@ -26,7 +26,7 @@ BUGS = (
     Bug(
         "a claim does not raise the fence, so that whoever lost his lease can settle",
         "service/store/deliveries.py",
-        (('fence=_delivery.c.fence + bindparam("_one", 1)', 'fence=_delivery.c.fence + bindparam("_one", 0)'),),
+        (('"fence": _delivery.c.fence + bindparam("_one", 1)', '"fence": _delivery.c.fence + bindparam("_one", 0)'),),
         ("tests/flow/test_attempts.py", "tests/flow/test_turns.py", "tests/store/test_claims.py"),
         ("tests/flow", "tests/store"),
     ),
