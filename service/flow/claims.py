@@ -1,7 +1,7 @@
 """What was claimed under another name: of an order whose provider knows none of the names that callbacks gave it, callbacks
 are all there is to go by, and the ending that one of them told is as good as if it had been the first to come.
 
-It is read from the receipts: where they are kept for less than a task may be open (eight days), it may be gone by then.
+It is read from the receipts, which are kept for as long as their task is open.
 """
 
 from service.domain.lifecycle import ENDINGS

@@ -49,7 +49,7 @@ def _parts(parts: Parts) -> Iterator[tuple[str, Part]]:
     keep, now = parts.keep, parts.clock()
     yield "keys", _plain(retention.drop_keys, before(now, keep.keys))
     yield "attempts", _stepping(retention.drop_attempts, before(now, keep.attempts), BATCH)
-    yield "receipts", _plain(retention.drop_receipts, before(now, keep.receipts))
+    yield "receipts", _stepping(retention.drop_receipts, before(now, keep.receipts), BATCH)
     yield "payloads", _stepping(retention.drop_orders, before(now, keep.payloads), BATCH)
     yield "events", _stepping(retention.drop_events, before(now, keep.events), BATCH)
     yield "tasks", _stepping(retention.drop_tasks, before(now, keep.tasks), TASK_BATCH)

@@ -31,8 +31,10 @@ _task, _order, _label, _submission, _receipt, _event, _delivery, _attempt, _sub,
 )
 
 
-def drop_receipts(tx: Tx, before: int, most: int) -> int:
-    return _drop(tx, _receipt, _receipt.c.id, _low(tx, _receipt.c.id, before, most))
+def drop_receipts(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
+    """Of tasks that have ended: what was told of an open one may still have to be believed. How many went, and the place to go
+    on from; 0: that was the last part."""
+    return _of_the_ended(tx, _receipt, _receipt.c.id, before, most, after_id)
 
 
 def drop_attempts(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
@@ -52,15 +54,7 @@ def drop_attempts(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, i
 def drop_orders(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
     """Whole orders of ended tasks. How many went, and the place to go on from: those of open tasks are stepped over. 0: that
     was the last part."""
-    rows = tx.sql.execute(
-        select(_order.c.task_id, _task.c.state)
-        .outerjoin(_task, _task.c.id == _order.c.task_id)
-        .where(_order.c.task_id > after_id, _order.c.task_id < first_id_at(before))
-        .order_by(_order.c.task_id)
-        .limit(most)
-    ).all()
-    ended = [row.task_id for row in rows if row.state is None or row.state in SETTLED]
-    return _drop(tx, _order, _order.c.task_id, ended), rows[-1].task_id if len(rows) == most else 0
+    return _of_the_ended(tx, _order, _order.c.task_id, before, most, after_id)
 
 
 def drop_events(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
@@ -113,8 +107,16 @@ def drop_keys(tx: Tx, before: int, most: int) -> int:
     return tx.sql.execute(delete(_key).where(tuple_(_key.c.app_id, _key.c.key).in_(old))).rowcount
 
 
-def _low(tx: Tx, key: Column[Any], before: int, most: int) -> list[int]:
-    return list(tx.sql.execute(select(key).where(key < first_id_at(before)).order_by(key).limit(most)).scalars())
+def _of_the_ended(tx: Tx, table: Table, key: Column[Any], before: int, most: int, after_id: int) -> tuple[int, int]:
+    rows = tx.sql.execute(
+        select(key.label("name"), _task.c.state)
+        .join_from(table, _task, _task.c.id == table.c.task_id, isouter=True)
+        .where(key > after_id, key < first_id_at(before))
+        .order_by(key)
+        .limit(most)
+    ).all()
+    ended = [row.name for row in rows if row.state is None or row.state in SETTLED]
+    return _drop(tx, table, key, ended), rows[-1].name if len(rows) == most else 0
 
 
 def _owed(tx: Tx, event_ids: Sequence[int]) -> set[int]:

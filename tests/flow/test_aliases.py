@@ -2,6 +2,7 @@
 and no order is called lost before all that it was called by were asked about."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,9 +12,11 @@ import pytest
 from service.accounts import Desk
 from service.domain import ids
 from service.domain.admission import Caps
+from service.domain.keep import Keep
 from service.domain.lifecycle import State
 from service.domain.naming import OTHERS
 from service.domain.task import Task
+from service.flow import retain
 from service.providers.base import Account
 from service.providers.registry import GATEWAYS
 from tests.world import ARK, Engine, Job, World
@@ -117,6 +120,23 @@ async def test_an_ending_that_a_callback_told_counts_when_its_provider_knows_non
     now = await world.task(task.id)
     assert (now.state, now.remote_id, now.poll_at) == (State.FAILED, "cgt-1", None)
     assert [row.source for row in await world.rows("SELECT source FROM event WHERE type = 'task.failed'")] == ["own"]
+
+
+async def test_what_was_told_of_an_open_task_is_kept_for_as_long_as_it_may_have_to_be_believed(engine: Engine) -> None:
+    """Found by the simulation with receipts kept for a day: a task was lost although its ending had been acknowledged."""
+    async with World(engine) as world:
+        world.parts = replace(world.parts, keep=Keep(receipts=1))
+        task, job = await lost(world)
+        await forged(world, job, "cgt-forged")
+        assert await world.callback("failed", job) == 200
+        world.silence(hours=50)
+        assert not await retain.sweep(world.parts)
+        world.on_query = [UNKNOWN] * 40
+        await wait(world, hours=1)
+        assert (await world.task(task.id)).state is State.FAILED
+        world.silence(hours=50)
+        assert not await retain.sweep(world.parts)
+        assert await world.rows("SELECT id FROM receipt") == [], "now it has ended"
 
 
 async def test_a_task_that_its_provider_knows_by_none_of_its_names_is_lost_until_one_of_them_ends_it(world: World) -> None:

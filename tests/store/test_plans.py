@@ -141,7 +141,7 @@ BY_NAME: dict[str, Callable[[Tx, Ground], Any]] = {
     "the newest names": lambda tx, g: journal.last_id(tx.sql),
     "what an operator denied": lambda tx, g: stale.denied(tx.sql, "ark", ARK, tx.now - 60_000),
     "sent in the last minute": lambda tx, g: waiting.sent_since(tx.sql, KEY, tx.now - 60_000),
-    "old receipts": lambda tx, g: retention.drop_receipts(tx, START_MS - 10**9, 500),
+    "old receipts": lambda tx, g: retention.drop_receipts(tx, START_MS - 10**9, 500, 0),
     "old attempts": lambda tx, g: retention.drop_attempts(tx, START_MS - 10**9, 500, 0),
     "old events": lambda tx, g: retention.drop_events(tx, START_MS - 10**9, 500, 0),
     "old tasks": lambda tx, g: retention.drop_tasks(tx, START_MS - 10**9, 100, 0),
