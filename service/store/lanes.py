@@ -66,6 +66,7 @@ _ANY_DUE = Statement(
     lambda pg: (
         select(_lane.c.id)
         .where(_lane.c.due_at.is_not(None), _lane.c.due_at <= bindparam("now"), ~compiled.among(pg, _lane.c.id, "full"))
+        .order_by(_lane.c.due_at)  # or a planner without statistics expects to meet one by walking all
         .limit(1)
     )
 )
