@@ -1,30 +1,20 @@
-"""The HTTP parser's own limits: nobody may send headers without end, or open a connection and say nothing; and while more
-comes than the service can store, whoever posts is turned away here, which costs a quarter of turning him away in the
-application. That matters: at three times what a machine can do, refusals alone could take all of it.
+"""The front of the server: while more comes than the service can store, whoever posts is turned away here, which costs a
+quarter of turning him away in the application. That matters: at three times what a machine can do, refusals alone could take
+all of it.
 
 A callback that is here whole is answered here, too: it needs no application's cycle, which costs as much as storing it does.
 Whatever is unusual about one (in pieces, pipelined, large, unread answers) takes the way of all other requests.
-
-uvicorn bounds neither with httptools; a body has its limits where it is read.
 """
 
-import asyncio
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from service.cli.bounds import Limited
 from service.web.callbacks import ANSWERS, HEADERS, PATH
 
-HEAD_LIMIT = 64 * 1024
-"""Bytes of one request's head: what servers commonly take, and far above what any of our callers sends."""
-HEAD_S = 30.0
-"""From the connection, or the first byte of a further request, to the end of its head."""
-TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\n"
-    b'content-length: 82\r\nconnection: close\r\n\r\n{"title":"Request Header Fields Too Large","status":431,"detail":"at most 64 KiB"}'
-)
 CONNECTIONS = 24_000
 """20,000 readers of the live feed, and room for everybody else. Whoever comes then is told to come again; those who were
 here before are served."""
@@ -82,49 +72,30 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-class Bounded(HttpToolsProtocol):
+class Bounded(Limited):
     _too_many = False
-    _dropping = False
-    """The rest of a request that was turned away."""
+    _turned_away = False
     _held: list[bytes] | None = None
     """The body so far of what may be a callback."""
-    _head_bytes = 0
-    _in_head = True
-    _late: asyncio.TimerHandle | None = None
-    _rest: asyncio.TimerHandle | None = None
-    """One for a connection, and not one for each request: it looks whether it has been quiet for long."""
-    _quiet_since: float | None = None
     _dated: ClassVar[tuple[object, bytes]] = (None, b"")
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._too_many = len(self.connections) > CONNECTIONS
-        self._wait_for_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_done()
-        if self._rest is not None:
-            self._rest.cancel()
-        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
-            self.transport.write(TOO_LARGE)
-            self.transport.close()
         if self._held is not None and not self.transport.is_closing():
             self._hand_on(self._held)  # the rest of it comes later
-        if self._in_head and self._head_bytes > 0:
-            self._wait_for_head()  # likewise; heads that are here whole need no timer
 
     def on_message_begin(self) -> None:
-        self._head_bytes, self._in_head, self._dropping, self._held = 1, True, False, None
-        self._quiet_since = None  # a callback may have been answered in the same read
-        self.url, self.headers, self.expect_100_continue = b"", [], False  # the rest of a scope is made for requests alone
+        self._held, self._turned_away = None, False
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            super().on_headers_complete()
+            return
         self._head_done()
         idle = self.cycle is None or self.cycle.response_complete
         callback = idle and not self.flow.write_paused and _PLAIN(self.url) is not None
@@ -139,18 +110,20 @@ class Bounded(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         if self._held is not None:
+            self._bodied = True
             self._held.append(body)
-        elif not self._dropping:
+        else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self._held is not None:
+            self._in_message = False
             self._knock(self._held)
-        elif not self._dropping:
-            super().on_message_complete()
         else:
-            self._head_done()
-            self._keep()
+            super().on_message_complete()
+            if self._turned_away:
+                self._head_done()
+                self._keep()
 
     def _knock(self, pieces: list[bytes]) -> None:
         knock = _Knock(self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
@@ -174,35 +147,6 @@ class Bounded(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
-    def on_response_complete(self) -> None:
-        """As the server's own, but for its timer."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        else:
-            self._keep()
-
-    def _unset_keepalive_if_required(self) -> None:
-        self._quiet_since = None
-
-    def _keep(self) -> None:
-        self._quiet_since = self.loop.time()
-        if self._rest is None:
-            self._rest = self.loop.call_later(self.timeout_keep_alive, self._look)
-
-    def _look(self) -> None:
-        self._rest = None
-        if self._quiet_since is None:
-            return  # whatever is under way keeps it when it ends
-        left_s = self._quiet_since + self.timeout_keep_alive - self.loop.time()
-        if left_s > 0:
-            self._rest = self.loop.call_later(left_s, self._look)
-        else:
-            self.timeout_keep_alive_handler()
-
     def _standing(self) -> bytes:
         """The server's own headers, which are made anew once a second."""
         headers = self.server_state.default_headers
@@ -217,15 +161,8 @@ class Bounded(HttpToolsProtocol):
         for piece in pieces:
             super().on_body(piece)
 
-    def _as_request(self) -> None:
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
-        self.headers += headers
-        super().on_headers_complete()
-
     def _is_small_post(self) -> bool:
-        if self.parser.get_method() != b"POST" or self.expect_100_continue or self.parser.should_upgrade():
+        if self.parser.get_method() != b"POST" or self.expect_100_continue:
             return False
         for name, value in self.headers:
             if name == b"content-length":
@@ -234,24 +171,12 @@ class Bounded(HttpToolsProtocol):
 
     def _turn_away(self, close: bool) -> None:
         cast(Behind, self.app).turned_away()
-        self._dropping = True
+        self._dropping = self._turned_away = True
+        if self.flow.write_paused:  # he does not read how often he was turned away
+            self.transport.abort()
+            return
         self.transport.write(SENT_AWAY if close else TURNED_AWAY)
         if close:
             self.transport.close()
         else:
             self._wait_for_head()  # for the rest of it
-
-    def _wait_for_head(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(HEAD_S, self._give_up)
-
-    def _head_done(self) -> None:
-        self._in_head = False
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def _give_up(self) -> None:
-        self._late = None
-        if (self._in_head or self._dropping) and not self.transport.is_closing():
-            self.transport.close()

@@ -25,7 +25,7 @@ FILES_BESIDES = 1_000
 """That the two processes need for themselves."""
 AT_ONCE = 200
 """Connections being opened: below the backlog of the listening socket."""
-IDLE_S = 16.0
+IDLE_S = 10.0
 """One beat of every reader is in it."""
 KIB = (20.0, 14.0)
 GIVE_UP_S = 60.0
@@ -122,7 +122,7 @@ async def main(wanted: Wanted) -> Sequence[Figure]:
         kib: list[float] = []
         share: list[float] = []
         told: list[float] = []
-        for turn in range(wanted.pick(3, 1)):
+        for turn in range(wanted.pick(2, 1)):
             with ground.database_url(engine) as url:
                 if engine == "postgres":
                     async with ground.opened(url):

@@ -1,123 +1,13 @@
-"""The front of the server: who is turned away before the application hears of him."""
-
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+"""The front of the server: who is turned away before the application hears of him, and callbacks that it never sees."""
 
 import pytest
-import uvicorn
 
 from service.cli import front
-from service.cli.front import SMALL, Bounded
+from service.cli.front import SMALL
+from tests.cli.fronted import Behind, callback, client, post, serving
 from tests.until import until
 
 pytestmark = pytest.mark.anyio
-
-
-class Behind:
-    """An application that answers with what it read."""
-
-    crowded = False
-    away = 0
-    server: uvicorn.Server
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        """Paths that came as requests."""
-        self.knocked: list[tuple[str, str, bytes, Callable[[int], None]]] = []
-
-    def turned_away(self) -> None:
-        self.away += 1
-
-    def knock(self, provider: str, token: str, body: bytes, answer: Callable[[int], None]) -> bool:
-        if provider == "nobody":
-            return False
-        self.knocked.append((provider, token, body, answer))
-        if token != "later":
-            answer(404 if token == "wrong" else 200)
-        return True
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.asked.append(scope["path"])
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-        await send({"type": "http.response.body", "body": body})
-
-
-@asynccontextmanager
-async def serving(app: Behind, buffer: int | None = None, keep_s: float = 60) -> AsyncIterator[int]:
-    started = asyncio.Event()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            started.set()
-
-    config = uvicorn.Config(app, http=Bounded, ws="none", lifespan="off", log_config=None, proxy_headers=False)
-    config.timeout_keep_alive = keep_s  # type: ignore[assignment]  # it takes whole seconds from a command line
-    server = app.server = Server(config)
-    listening = socket.create_server(("127.0.0.1", 0))
-    if buffer is not None:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-    running = asyncio.create_task(server.serve([listening]))
-    await started.wait()
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        server.should_exit = server.force_exit = True
-        await running
-
-
-class Client:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self.writer = reader, writer
-
-    async def answer(self) -> tuple[int, str, bytes]:
-        """(status, head, body)"""
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.split("content-length: ")[1].split("\r\n")[0])
-        return int(head.split()[1]), head, await self._reader.readexactly(length)
-
-    async def ask(self, request: bytes) -> tuple[int, str, bytes]:
-        self.writer.write(request)
-        return await self.answer()
-
-    async def continued(self) -> int:
-        """The status after the word that the body may come."""
-        assert (await self._reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
-        return (await self.answer())[0]
-
-    async def ended(self) -> bool:
-        return await self._reader.read() == b""
-
-
-@asynccontextmanager
-async def client(port: int, buffer: int | None = None) -> AsyncIterator[Client]:
-    made = socket.socket()
-    if buffer is not None:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    made.connect(("127.0.0.1", port))
-    reader, writer = await asyncio.open_connection(sock=made, limit=buffer or 65_536)
-    try:
-        async with asyncio.timeout(60):
-            yield Client(reader, writer)
-    finally:
-        writer.close()
-
-
-def post(body: bytes = b"news", *fields: bytes, path: bytes = b"/") -> bytes:
-    return b"\r\n".join([b"POST %b HTTP/1.1" % path, b"Host: test", *fields, b"Content-Length: %d" % len(body), b"", body])
-
-
-def callback(token: bytes = b"right", body: bytes = b"news", *fields: bytes) -> bytes:
-    return post(body, *fields, path=b"/callbacks/ark/" + token)
 
 
 async def test_in_a_crowd_a_post_is_turned_away_and_the_connection_kept() -> None:
@@ -161,27 +51,6 @@ async def test_one_connection_too_many_is_told_to_come_again_and_ended(monkeypat
             assert (status, "retry-after: 1\r\n" in head) == (503, True)
             assert await third.ended()
         assert (await one.ask(post()))[0] == 200
-
-
-@pytest.mark.parametrize("path", [b"/", b"/callbacks/ark/right"])
-async def test_a_connection_that_is_quiet_for_long_is_ended(path: bytes) -> None:
-    async with serving(Behind(), keep_s=0.05) as port, client(port) as caller:
-        caller.writer.write(post(path=path) * 3)
-        assert [(await caller.answer())[0] for _ in range(3)] == [200, 200, 200]
-        assert await caller.ended()
-
-
-async def test_whoever_waits_for_an_answer_is_not_quiet() -> None:
-    app = Behind()
-    async with serving(app, keep_s=0.05) as port, client(port) as caller, client(port) as quiet:
-        caller.writer.write(callback() + callback(b"later"))
-        assert (await caller.answer())[0] == 200
-        await until(lambda: len(app.knocked) == 2)
-        assert (await quiet.ask(post()))[0] == 200
-        assert await quiet.ended(), "who began to be quiet after him"
-        app.knocked[1][3](200)
-        assert (await caller.answer())[0] == 200
-        assert await caller.ended()
 
 
 # --- callbacks that are here whole ---
