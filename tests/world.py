@@ -31,7 +31,7 @@ from service.parts import Parts
 from service.providers.base import Account
 from service.providers.registry import GATEWAYS
 from service.signing import CallbackTokens, Seal
-from service.store import deliveries, tasks
+from service.store import outbox, tasks
 from service.store.database import Database
 from service.store.postgres import Postgres
 from service.store.sqlite import SQLite
@@ -352,7 +352,7 @@ class World:
         return await self.db.read(look)
 
     async def deliveries(self) -> Sequence[Any]:
-        return await self.db.read(lambda sql: deliveries.page(sql, "default", before_id=None, limit=10_000))
+        return await self.db.read(lambda sql: outbox.page(sql, "default", before_id=None, limit=10_000))
 
 
 @dataclass(frozen=True, slots=True)

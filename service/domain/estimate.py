@@ -20,6 +20,9 @@ FLEX_PERCENT = 50
 CENTS = Decimal("0.0001")
 """Money is rounded here: short clips cost fractions of a cent."""
 
+MOST_FRAMES = FPS * 86_400
+"""A day of them: more than any clip has. What is beyond is nonsense, and so would be its price."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -66,7 +69,7 @@ def estimate(order: Order, family: Family, prices: Sequence[Price]) -> Estimate:
     basis: list[str] = []
     area = _area(order, family, basis)
     frames = _frames(order, family, seen, basis)
-    if area is None or frames is None:
+    if area is None or frames is None or not 0 < frames <= MOST_FRAMES:
         return Estimate(None, None, "Unknown: no size or length is documented for what was asked.")
     count = area * frames // 1024
     if order.draft:
@@ -89,7 +92,7 @@ def _area(order: Order, family: Family, basis: list[str]) -> int | None:
 
 def _frames(order: Order, family: Family, seen: Layout, basis: list[str]) -> int | None:
     if order.frames is not None:
-        return order.frames if order.frames > 0 else None
+        return order.frames
     seconds = order.duration
     if seconds == -1 and family.chooses_duration:
         seconds = family.seconds[1]

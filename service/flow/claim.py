@@ -65,7 +65,7 @@ async def turns(parts: Parts, most: int, full: Iterable[int], of_one: int = CLAI
 
 async def left_behind(parts: Parts, full: Iterable[int]) -> bool:
     """After a claim: some lane is due all the same, because another process has its turn now."""
-    return await parts.db.read(lambda sql: lanes.any_due(sql, parts.clock(), full))
+    return parts.db.shared and await parts.db.read(lambda sql: lanes.any_due(sql, parts.clock(), full))
 
 
 def _claim(tx: Tx, parts: Parts, most: int, full: Iterable[int], of_one: int, looked: int) -> Turns:

@@ -13,7 +13,7 @@ from service.flow import subscribe
 from service.flow.announce import Happening, announce_to_one
 from service.flow.expect import expectations
 from service.parts import Parts
-from service.store import deliveries, lanes, subscriptions
+from service.store import deliveries, lanes, outbox, subscriptions
 from service.store.database import Tx
 
 
@@ -39,7 +39,7 @@ async def send_test(parts: Parts, app_id: str, subscription_id: int) -> tuple[in
         return delivery_id, Expected(in_hand[0].at)
 
     def look(sql: Connection) -> Expected | None:
-        made = deliveries.delivery(sql, app_id, delivery_id)
+        made = outbox.delivery(sql, app_id, delivery_id)
         return None if made is None else expectations(parts, sql, [made]).get(delivery_id)
 
     return delivery_id, await parts.db.read(look) or Expected(None)
@@ -49,7 +49,7 @@ async def resend(parts: Parts, app_id: str, delivery_id: int) -> None:
     """The same notice under the same name, now."""
 
     def act(tx: Tx) -> None:
-        row = deliveries.delivery(tx.sql, app_id, delivery_id)
+        row = outbox.delivery(tx.sql, app_id, delivery_id)
         if row is None:
             raise NotFound("there is no such delivery")
         sub = subscriptions.by_id(tx.sql, app_id, row.subscription_id)

@@ -45,6 +45,9 @@ class Database(Protocol):
     clock: Callable[[], int]
     """Milliseconds; what every timestamp is told by. On PostgreSQL the same one for all processes."""
 
+    shared: bool
+    """Other processes may work on it, too."""
+
     @property
     def crowded(self) -> bool:
         """More comes than can be stored: newcomers had better come again."""

@@ -52,6 +52,8 @@ NAMELESS: Mapping[str, Any] = {
 
 
 class Postgres:
+    shared = True
+
     def __init__(self, url: str, ids: Ids, clock: Callable[[], int], groups: int = GROUPS, pooled: bool = False) -> None:
         """A clock that is `Following` is set by the database; any other rules by itself."""
         self.ids, self.clock = ids, clock

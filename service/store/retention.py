@@ -1,7 +1,7 @@
 """Clean-up, a bounded part at a time. Names of rows grow with time, so that everything old is one range at the low end of
 a primary key: nothing is searched, and a sweep that finds nothing has looked at one row."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Table, delete, select, text, tuple_
@@ -58,11 +58,15 @@ def drop_orders(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int
 
 
 def drop_events(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
-    """How many went, and the place to go on from: those that are still to be told of are stepped over."""
-    query = select(_event.c.id).where(_event.c.id > after_id, _event.c.id < first_id_at(before))
-    found = list(tx.sql.execute(query.order_by(_event.c.id).limit(most)).scalars())
-    owed = _owed(tx, found)
-    return _events(tx, [i for i in found if i not in owed]), found[-1] if len(found) == most else 0
+    """How many went, and the place to go on from. Those that are still to be told of are stepped over, and with them the
+    others of their tasks: a timeline has no holes."""
+    query = select(_event.c.id, _event.c.task_id).where(_event.c.id > after_id, _event.c.id < first_id_at(before))
+    found = tx.sql.execute(query.order_by(_event.c.id).limit(most)).all()
+    task_of = _told_of(tx, {row.task_id for row in found if row.task_id is not None})
+    owed = _owed(tx, [*{row.id for row in found}.union(task_of)])
+    waited_for = {task_of[i] for i in owed if i in task_of}
+    gone = [row.id for row in found if row.id not in owed and row.task_id not in waited_for]
+    return _events(tx, gone), found[-1].id if len(found) == most else 0
 
 
 def drop_tasks(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]:
@@ -74,8 +78,7 @@ def drop_tasks(tx: Tx, before: int, most: int, after_id: int) -> tuple[int, int]
         .limit(most)
     ).all()
     ended = [row.id for row in rows if row.state in SETTLED and row.updated_at < before]
-    told = select(_event.c.id, _event.c.task_id).where(among(tx.postgres, _event.c.task_id, ended))
-    task_of = {row.id: row.task_id for row in tx.sql.execute(told)} if ended else {}
+    task_of = _told_of(tx, ended)
     waited_for = {task_of[i] for i in _owed(tx, list(task_of))}
     ended = [i for i in ended if i not in waited_for]
     if ended:
@@ -117,6 +120,14 @@ def _of_the_ended(tx: Tx, table: Table, key: Column[Any], before: int, most: int
     ).all()
     ended = [row.name for row in rows if row.state is None or row.state in SETTLED]
     return _drop(tx, table, key, ended), rows[-1].name if len(rows) == most else 0
+
+
+def _told_of(tx: Tx, task_ids: Collection[int]) -> dict[int, int]:
+    """The events of these tasks, each with its task."""
+    if not task_ids:
+        return {}
+    told = select(_event.c.id, _event.c.task_id).where(among(tx.postgres, _event.c.task_id, task_ids))
+    return {row.id: row.task_id for row in tx.sql.execute(told)}
 
 
 def _owed(tx: Tx, event_ids: Sequence[int]) -> set[int]:

@@ -53,6 +53,8 @@ class Inline(Executor):
 
 
 class SQLite:
+    shared = False
+
     def __init__(self, path: str, ids: Ids, clock: Callable[[], int], inline: bool = False) -> None:
         """`path` is a file, or `:memory:` with `inline` for the simulation."""
         self.ids = ids

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from service.domain import ids
 from service.domain.instant import maybe, rfc3339
 from service.flow.explanation import explanation
-from service.store import deliveries, journal, tasks
+from service.store import journal, outbox, tasks
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
 from service.web.replies import Anything
@@ -49,13 +49,13 @@ async def timeline(call: Call) -> Response:
             if row.sequence is None:
                 entry["message"] = orjson.loads(bytes(row.body))["data"].get("message")
             entries.append((row.at, 3, entry))
-        told = deliveries.of_task(sql, call.app_id, task.id)
+        told = outbox.of_task(sql, call.app_id, task.id)
         by_id = {row.id: row for row in told}
         for row in told:
             entry = {"type": "delivery", "delivery": ids.encode(ids.DELIVERY, row.id), "event": row.type, "state": row.state}
             entry["subscription"] = ids.encode(ids.SUBSCRIPTION, row.subscription_id)
             entries.append((row.created_at, 4, entry))
-        for row in deliveries.attempts(sql, list(by_id)):
+        for row in outbox.attempts(sql, list(by_id)):
             entry = {"type": "attempt", "delivery": ids.encode(ids.DELIVERY, row.delivery_id), "number": row.number}
             entry |= {"event": by_id[row.delivery_id].type, "outcome": row.outcome, "status": row.status, "error": row.error}
             entries.append((row.at, 5, entry | {"elapsed_ms": row.elapsed_ms}))

@@ -13,7 +13,7 @@ from service.domain.instant import maybe, rfc3339
 from service.domain.turn import LOCKED, Expected
 from service.flow import expect, retell, subscribe
 from service.parts import Parts
-from service.store import deliveries, subscriptions
+from service.store import outbox, subscriptions
 from service.web import answers
 from service.web.endpoints import Call, Endpoint
 from service.web.replies import Anything, ListOut
@@ -153,7 +153,7 @@ async def deliveries_listed(call: Call) -> Response:
     task_id = None if q.task is None else answers.id_of(ids.TASK, q.task, "task")
 
     def look(sql: Any) -> tuple[list[Any], dict[int, list[Any]], dict[int, Expected]]:
-        rows = deliveries.page(
+        rows = outbox.page(
             sql,
             call.app_id,
             before_id=before,
@@ -164,7 +164,7 @@ async def deliveries_listed(call: Call) -> Response:
             from_id=None if after is None else first_id_at(after),
         )
         tried: dict[int, list[Any]] = {}
-        for a in deliveries.attempts(sql, [row.id for row in rows]):
+        for a in outbox.attempts(sql, [row.id for row in rows]):
             tried.setdefault(a.delivery_id, []).append(a)
         return rows, tried, expect.expectations(call.parts, sql, rows)
 
@@ -188,11 +188,11 @@ async def delivery(call: Call) -> Response:
     delivery_id = _delivery_id(call)
 
     def look(sql: Any) -> dict[str, Any] | None:
-        row = deliveries.delivery(sql, call.app_id, delivery_id)
+        row = outbox.delivery(sql, call.app_id, delivery_id)
         if row is None:
             return None
         awaited = expect.expectations(call.parts, sql, [row]).get(row.id)
-        return delivery_shown(row, deliveries.attempts(sql, [delivery_id]), awaited)
+        return delivery_shown(row, outbox.attempts(sql, [delivery_id]), awaited)
 
     found = await call.parts.db.read(look)
     if found is None:

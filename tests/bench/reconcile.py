@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from service.domain.admission import Caps
-from service.store import deliveries, journal, stale, tasks, waiting
+from service.store import journal, outbox, stale, tasks, waiting
 from service.store.database import Database, Tx
 from tests.bench.ground import clock_ms, database_url, opened
 from tests.bench.harness import Figure, Wanted, run, say
@@ -113,8 +113,8 @@ def listed(sql: Connection, side: Side) -> int:
 def timeline(sql: Connection, side: Side) -> int:
     """A submission, an event and a delivery."""
     task_id = side.one.task_id
-    told = deliveries.of_task(sql, APP, task_id)
-    tried, received = deliveries.attempts(sql, [row.id for row in told]), journal.receipts(sql, APP, task_id)
+    told = outbox.of_task(sql, APP, task_id)
+    tried, received = outbox.attempts(sql, [row.id for row in told]), journal.receipts(sql, APP, task_id)
     placed, happened = tasks.submissions(sql, APP, task_id), journal.events_of(sql, APP, task_id)
     return len(told) + len(tried) + len(received) + len(placed) + len(happened)
 

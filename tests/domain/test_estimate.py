@@ -104,6 +104,7 @@ def test_reference_videos_are_billed_too_and_said_so() -> None:
         (order(PRO, duration=-1), "no size"),
         (order(PRO, duration=0), "no size"),
         (order(PRO, frames=-3), "no size"),
+        (order(PRO, frames=2 * 10**26), "no size"),
     ],
 )
 def test_where_nothing_sensible_can_be_said_it_says_so(asked: Order, words: str) -> None:

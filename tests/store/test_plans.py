@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from service.flow import claim, place
-from service.store import compiled, deliveries, jobs, journal, lanes, retention, stale, subscriptions, tasks, waiting
+from service.store import compiled, deliveries, jobs, journal, lanes, outbox, retention, stale, subscriptions, tasks, waiting
 from service.store.database import Tx
 from service.store.postgres import Postgres
 from service.store.tables import TABLES
@@ -113,7 +113,7 @@ HOT: dict[str, tuple[str, Callable[[Tx, Ground], Any]]] = {
     ),
     "deliveries of a task, as a list": ("delivery_once", lambda tx, g: _deliveries(tx, task_id=g.task_id)),
     "what was never delivered": ("delivery_undelivered", lambda tx, g: _deliveries(tx, state="abandoned")),
-    "the deliveries of a task": ("delivery_once", lambda tx, g: deliveries.of_task(tx.sql, "default", g.task_id)),
+    "the deliveries of a task": ("delivery_once", lambda tx, g: outbox.of_task(tx.sql, "default", g.task_id)),
     "the events of a task": ("event_by_task", lambda tx, g: journal.events_of(tx.sql, "default", g.task_id)),
     "the receipts of a task": ("receipt_by_task", lambda tx, g: journal.receipts(tx.sql, "default", g.task_id)),
     "the submissions of a task": ("submission_by_task", lambda tx, g: tasks.submissions(tx.sql, "default", g.task_id)),
@@ -151,7 +151,7 @@ BY_NAME: dict[str, Callable[[Tx, Ground], Any]] = {
 
 
 def _deliveries(tx: Tx, **where: Any) -> Any:
-    return deliveries.page(tx.sql, "default", **{"before_id": None, "limit": 50, **where})
+    return outbox.page(tx.sql, "default", **{"before_id": None, "limit": 50, **where})
 
 
 async def filled(world: World) -> Ground:
