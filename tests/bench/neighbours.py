@@ -26,7 +26,7 @@ from tests.flow.running import courier
 from tests.world import Engine, World
 
 GOOD = 97
-EVENTS = 50
+EVENTS = 40
 """The 97 hear of one event at nearly one moment. Of ten events the p99 would be the slowest one: whatever else this machine did
 just then, and nothing about neighbours."""
 PAUSE_S = 0.1
