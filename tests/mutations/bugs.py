@@ -85,7 +85,7 @@ BUGS = (
     ),
     Bug(
         "one route forgets to ask for the app: any delivery can be read by its name",
-        "service/store/deliveries.py",
+        "service/store/outbox.py",
         (("_delivery.c.id == delivery_id, _delivery.c.app_id == app_id)).first()", "_delivery.c.id == delivery_id)).first()"),),
         ("tests/web/test_guard.py", "tests/web/test_subscriptions.py"),
         ("tests/web",),
