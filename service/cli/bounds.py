@@ -97,17 +97,28 @@ class Limited(HttpToolsProtocol):
                 self.transport.abort()
 
     def _parse(self, data: bytes) -> None:
-        while data:
+        while data and not self._deaf:
             try:
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._in_this_protocol() + data[upgrade.args[0] :]
             except httptools.HttpParserError:
-                if self.cycle is None or self.cycle.response_complete:
-                    self.send_400_response("Invalid HTTP request received.")
                 self._deaf = True
-                return
+                self._refuse()
+
+    def _refuse(self) -> None:
+        """What came is no request, or no body of the last one. Those before it are answered."""
+        if self._in_message and not self._in_head and self.pipeline:
+            self.pipeline.popleft()
+            self.cycle = self._running
+            self.flow.held = bool(self.pipeline)
+        elif not self._busy or (self._in_message and not self._in_head and not self._running.response_started):
+            self.send_400_response("Invalid HTTP request received.")
+
+    @property
+    def _busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _in_this_protocol(self) -> bytes:
         """The head once more, without the wish to speak another one (Java's client has it at every first request): the parser
@@ -180,7 +191,9 @@ class Limited(HttpToolsProtocol):
         elif self._deaf:
             self.transport.write_eof()  # and whatever still comes is dropped: closed now, it could cost him the answers
             self.flow.resume_reading()
-            self._wait_for_reader()
+            if self._rest is not None:
+                self._rest.cancel()
+            self._rest = self.loop.call_later(UNREAD_S, self.transport.abort)
         else:
             self.flow.resume_reading()
             self._keep()
@@ -210,6 +223,8 @@ class Limited(HttpToolsProtocol):
         """A message ends the quiet, and not any byte."""
 
     def _keep(self) -> None:
+        if self._in_head and self._head_bytes > 0:
+            return  # the next request has begun
         self._quiet_since = self.loop.time()
         if self._rest is None:
             self._rest = self.loop.call_later(self.timeout_keep_alive, self._look)
@@ -236,12 +251,23 @@ class Limited(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._late = None
-        if self._in_head or self._dropping:
+        if self.flow.held:
+            self._wait_for_head()  # it may be here, and is not read yet
+        elif self._busy:
+            self._deaf = True
+        elif self._in_head or self._dropping:
             self._end()
 
     def _wait_for_reader(self) -> None:
         if self._unread is None:
-            self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+            self._unread = self.loop.call_later(UNREAD_S, self._look_at_reader, self.transport.get_write_buffer_size())
+
+    def _look_at_reader(self, unread: int) -> None:
+        self._unread = None
+        if self.transport.get_write_buffer_size() < unread:
+            self._wait_for_reader()  # slowly, but he reads
+        else:
+            self.transport.abort()
 
     def _end(self) -> None:
         """What nobody has read until now is not waited for."""

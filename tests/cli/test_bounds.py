@@ -35,6 +35,62 @@ async def test_whoever_waits_for_an_answer_is_not_quiet() -> None:
         assert await caller.ended()
 
 
+async def test_a_request_that_began_before_the_last_answer_is_not_quiet() -> None:
+    app = Behind()
+    async with serving(app, keep_s=0.05) as port, client(port) as caller, client(port) as quiet:
+        caller.writer.write(GET + GET[:9])
+        assert (await caller.answer())[0] == 200
+        app.held = asyncio.Event()
+        caller.writer.write(GET[9:])
+        await until(lambda: len(app.asked) == 2)
+        caller.writer.write(b"")
+        assert (await quiet.ask(callback(b"wrong")))[0] == 404
+        assert await quiet.ended(), "who began to be quiet after him"
+        app.held.set()
+        assert (await caller.answer())[0] == 200
+
+
+async def test_a_head_that_we_do_not_read_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "HEAD_S", 0.05)
+    app = Behind()
+    app.held = asyncio.Event()
+    async with serving(app) as port, client(port) as caller, client(port) as silent:
+        caller.writer.write(GET + GET + GET[:9])
+        await until(lambda: bool(app.asked))
+        caller.writer.write(GET[9:])
+        assert await silent.ended(), "who has said nothing for as long"
+        app.held.set()
+        assert [(await caller.answer())[0] for _ in range(3)] == [200, 200, 200]
+
+
+async def test_half_a_head_behind_a_request_does_not_cost_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "HEAD_S", 0.05)
+    app = Behind()
+    app.held = asyncio.Event()
+    async with serving(app) as port, client(port) as caller, client(port) as silent:
+        caller.writer.write(GET + GET[:9])
+        await until(lambda: bool(app.asked))
+        assert await silent.ended()
+        app.held.set()
+        assert (await caller.answer())[0] == 200
+        assert await caller.ended()
+
+
+async def test_a_broken_body_is_said_at_once_and_costs_nobody_else_his_answer() -> None:
+    app = Behind()
+    broken = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+    async with serving(app) as port, client(port) as caller, client(port) as other:
+        status, _, _ = await caller.ask(broken)
+        assert status == 400
+        await until(lambda: app.missed == 1)
+        app.held = asyncio.Event()
+        other.writer.write(GET + broken)
+        await until(lambda: len(app.asked) == 2)
+        app.held.set()
+        assert (await other.answer())[0] == 200
+        assert await other.ended()
+
+
 @pytest.mark.parametrize("after", [b"\r\n", b"\r\n\r\n"])
 async def test_bytes_that_begin_no_request_do_not_break_the_quiet(after: bytes) -> None:
     async with serving(Behind(), keep_s=0.05) as port, client(port) as caller:
