@@ -58,8 +58,10 @@ class Live:
             raise Unavailable("too many live readers", retry_after_s=5)
         patterns = _patterns(call.query.events)
         given = call.request.headers.get("last-event-id") or call.query.cursor
-        # Before the first byte: whatever happens once the client has seen our answer is after this place.
-        place = feed.from_place(given) if given else await call.parts.db.read(journal.feed_end)
+        # Before the first byte: whatever happens once the client has seen our answer is after this place, also for a place
+        # from the future, as after a backup was put back.
+        end = await call.parts.db.read(journal.feed_end)
+        place = min(feed.from_place(given), end) if given else end
         greeting = f"retry: {RETRY_MS}\nid: {feed.place(*place)}\n\n".encode()
         ends_at_s = asyncio.get_running_loop().time() + LIFE_S * (0.75 + 0.5 * call.parts.random())
         return Stream(self.hub, Reader(call.app_id, patterns, place, bool(given), greeting, ends_at_s))

@@ -193,6 +193,17 @@ async def test_a_cursor_from_the_future_silences_nobody_not_even_its_bearer(worl
     assert (await liar.event()).data == b'{"n":1}'
 
 
+async def test_what_happens_before_a_reader_from_the_future_has_its_turn_is_heard(
+    world: World, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = asyncio.Semaphore(0)
+    monkeypatch.setattr(world.site.hub, "_replaying", turn)
+    liar = await server.ear(after=feed.place(1 << 62, 1 << 62))
+    await happen(world, b'{"n":1}')
+    turn.release()
+    assert (await liar.event()).data == b'{"n":1}'
+
+
 async def test_a_slow_reader_is_cut_off_and_resumes_and_delays_nobody(world: World, server: Server) -> None:
     slow, quick = await server.ear(deaf=True), await server.ear()
     bodies = [b'{"n":%d,"x":"%s"}' % (n, b"x" * 100_000) for n in range(20)]
