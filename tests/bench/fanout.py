@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.bench import ground
 from tests.bench.backlog import told
-from tests.bench.harness import Figure, Wanted, ratios, run, say
+from tests.bench.harness import WARM, Figure, Wanted, ratios, run, say
 from tests.bench.listener import ask, listener
 from tests.bench.servers import environment
 from tests.bench.subscribed import subscribed
@@ -60,7 +60,9 @@ def sender(how: str, url: str) -> Iterator[Sender]:
 
 async def measure(wanted: Wanted, engine: str) -> list[Figure]:
     figures = []
-    counts = wanted.counts(wanted.pick(COUNT, COUNT // 2))
+    rounded = 100 * WARM  # each turn is as many for every subscription
+    counts = wanted.counts(wanted.work(COUNT, COUNT // 2) // rounded * rounded)
+    plain_counts = wanted.counts(max(rounded, wanted.work(PLAIN_COUNT) // rounded * rounded))
     with ExitStack() as stack:
         urls = {how: stack.enter_context(ground.database_url(engine)) for how in ("ours", "httpx")}
         port = stack.enter_context(listener())
@@ -75,7 +77,7 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
         sent = 0
         for many, in_flight in IN_FLIGHT.items():
             runs: dict[str, list[dict[str, float]]] = {"ours": [], "aiohttp": [], "httpx": []}
-            for turn, (count, plain_count) in enumerate(zip(counts, wanted.counts(PLAIN_COUNT), strict=True)):
+            for turn, (count, plain_count) in enumerate(zip(counts, plain_counts, strict=True)):
                 backlog = {"app_id": f"app-{many}", "count": count // many}
                 drained = await ours.send(**backlog, deliveries=count)
                 looped = await bare.send(target=target, subscriptions=many, in_flight=in_flight, deliveries=count)

@@ -12,20 +12,30 @@ import argparse
 import asyncio
 import statistics
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import uvloop
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import dialect
 
+from service.store.tables import TABLES
 from tests.bench import results
 
 RUNS = 5
 WARM = 4
 """A warm-up is so many times shorter than a run."""
+USUAL_S = 0.018
+"""What one look of `pace` took where the sizes of the runs were chosen."""
+LOOKS = 15
+LEAST_PACE = 0.25
+"""Shorter runs would tell nothing."""
 Number = TypeVar("Number", int, float)
 ENGINES = ("sqlite", "postgres")
+DIALECT = dialect()
 
 
 @dataclass(slots=True)
@@ -100,6 +110,8 @@ class Wanted:
     """Fewer and shorter runs: to see that it works, not to judge by."""
     alone: bool = True
     """No other bench waits for this one to end."""
+    pace: float = 1.0
+    """The share of a full run that this machine has time for."""
 
     @property
     def runs(self) -> int:
@@ -109,12 +121,28 @@ class Wanted:
         """Of each turn; the first only warms up, and need not be as long."""
         return [max(1, many // WARM), *[many] * self.runs]
 
+    def work(self, full: int, quick: int | None = None) -> int:
+        """So many operations on a machine of ordinary speed; a slow one does fewer, and its runs take as long."""
+        return max(1, int(self.pick(full, full if quick is None else quick) * self.pace))
+
     def pick(self, full: Number, quick: Number) -> Number:
         return quick if self.quick else full
 
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def pace() -> float:
+    """How much of a run fits into its time here: less where the machine is slow, or busy with others' work."""
+    took_s = []
+    for _ in range(LOOKS):
+        began = time.perf_counter()
+        for _ in range(5):
+            for table in TABLES.values():  # long paths through much code, as all that is measured here; a tight loop tells less
+                select(*table.c).where(table.c[0] == 5).compile(dialect=DIALECT)
+        took_s.append(time.perf_counter() - began)
+    return max(LEAST_PACE, min(1.0, USUAL_S / statistics.median(took_s)))
 
 
 Bench = Callable[[Wanted], Awaitable[Sequence[Figure]]]
@@ -126,14 +154,19 @@ def run(main: Bench, about: str | None) -> None:
     parser.add_argument("engines", nargs="*", choices=[*ENGINES, []], help="both, unless named")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument("--among-others", action="store_true", help="others wait for their turn: shorter where that is said")
+    parser.add_argument("--pace", type=float, help="share of each run, for slow machines (measured, unless given)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="merge the figures into a JSON file")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="say what changed since an earlier one")
     given = parser.parse_args()
     if given.compare and not given.compare.is_file():
         parser.error(f"there is no {given.compare}")  # now, and not after minutes
     earlier = results.read(given.compare) if given.compare else None
+    share = pace() if given.pace is None else given.pace
+    if share < 1 and given.pace is None:
+        say(f"a slow machine, or a busy one: runs of {share:.0%} of their length")
+    wanted = Wanted(given.engines or ENGINES, given.quick, not given.among_others, share)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(_awaited(main(Wanted(given.engines or ENGINES, given.quick, not given.among_others))))
+        figures = runner.run(_awaited(main(wanted)))
     for figure in figures:
         print(figure.line(), flush=True)
     measured = {figure.key: figure.as_dict() for figure in figures}

@@ -27,12 +27,13 @@ NAIVE_MARKS = (15.0, 30.0)
 
 
 async def measure(wanted: Wanted, engine: str) -> list[Figure]:
-    counts = wanted.counts(wanted.pick(CALLBACKS, CALLBACKS // 4))
+    counts = wanted.counts(wanted.work(CALLBACKS, CALLBACKS // 4))
     with ground.database_url(engine) as url, ground.database_url(engine) as naive_url, ExitStack() as stack:
         news = await filled(url, sum(counts) * (2 if engine == "postgres" else 1))
         for_one, for_two = iter(news[: sum(counts)]), iter(news[sum(counts) :])
-        for_naive = iter(await filled(naive_url, sum(wanted.counts(NAIVE))))
-        noops = news[:1] * wanted.pick(NOOPS, NOOPS // 2)
+        naive_counts = wanted.counts(wanted.work(NAIVE))
+        for_naive = iter(await filled(naive_url, sum(naive_counts)))
+        noops = news[:1] * wanted.work(NOOPS, NOOPS // 2)
         ours, theirs, plain, second = (free_port() for _ in range(4))
         product = stack.enter_context(server("tests.bench.apps:product", ours, served(url, ours)))
         stack.enter_context(server("tests.bench.apps:noop", theirs))
@@ -40,7 +41,7 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
         if engine == "postgres":  # SQLite holds one process
             stack.enter_context(server("tests.bench.apps:product", second, served(url, second)))
         seen: dict[str, list[float]] = {name: [] for name in ("stored", "bare", "naive", "both", "µs")}
-        for turn, (many, few) in enumerate(zip(counts, wanted.counts(NAIVE), strict=True)):
+        for turn, (many, few) in enumerate(zip(counts, naive_counts, strict=True)):
             noop = await load(theirs, noops)
             before = cpu_s(product.pid)
             got = whole(await load(ours, list(islice(for_one, many))))

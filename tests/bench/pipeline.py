@@ -32,7 +32,7 @@ LOOK_S = 0.005
 
 
 async def measure(wanted: Wanted, engine: str) -> Figure:
-    counts = wanted.counts(wanted.pick(CALLBACKS, CALLBACKS // 3))
+    counts = wanted.counts(wanted.work(CALLBACKS, CALLBACKS // 3))
     with ground.database_url(engine) as url, listener() as subscribers:
         async with ground.opened(url) as db:
             await subscribed(db, f"http://127.0.0.1:{subscribers}/{{n}}", SUBSCRIPTIONS, CONCURRENCY)
@@ -47,7 +47,7 @@ async def measure(wanted: Wanted, engine: str) -> Figure:
         with server("tests.bench.apps:product", ours, env) as product, server("tests.bench.apps:noop", theirs):
             for turn, many in enumerate(counts):
                 done = sum(counts[:turn])
-                noop = await load(theirs, news[: wanted.pick(NOOPS, NOOPS // 3)])
+                noop = await load(theirs, news[: wanted.work(NOOPS, NOOPS // 3)])
                 began, cpu = time.perf_counter(), cpu_s(product.pid)
                 since = rfc3339(ground.clock_ms())
                 got = await load(ours, news[done : done + many])

@@ -37,7 +37,7 @@ def orders(count: int, first: int) -> list[bytes]:
 
 
 async def measure(wanted: Wanted, engine: str) -> Figure:
-    counts = wanted.counts(wanted.pick(ORDERS, ORDERS // 4))
+    counts = wanted.counts(wanted.work(ORDERS, ORDERS // 4))
     with ground.database_url(engine) as url:
         async with ground.opened(url):
             pass
@@ -56,7 +56,7 @@ async def measure(wanted: Wanted, engine: str) -> Figure:
                 for turn, many in enumerate(counts):
                     made = orders(many, sum(counts[:turn]))
                     noop = await load(
-                        theirs, [request.replace(b"/v1/tasks", b"/callbacks/a/b") for request in made[:1]] * NOOPS
+                        theirs, [request.replace(b"/v1/tasks", b"/callbacks/a/b") for request in made[:1]] * wanted.work(NOOPS)
                     )
                     before = cpu_s(product.pid), cpu_s(sandbox.pid)
                     got = await load(ours, made)

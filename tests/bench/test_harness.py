@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench import results
 from tests.bench.__main__ import BENCHES, main, summary
-from tests.bench.harness import Figure, Wanted, ratios, run
+from tests.bench.harness import LEAST_PACE, Figure, Wanted, pace, ratios, run
 from tests.bench.load import Tally
 
 
@@ -81,11 +81,11 @@ def test_a_bench_writes_what_it_says(
         asked.append(wanted)
         return [figure(0.5, reach=1.0)]
 
-    monkeypatch.setattr("sys.argv", ["bench", "postgres", "--quick", "--out", str(out)])
+    monkeypatch.setattr("sys.argv", ["bench", "postgres", "--quick", "--pace", "0.5", "--out", str(out)])
     run(bench, "a bench")
-    monkeypatch.setattr("sys.argv", ["bench", "--among-others", "--compare", str(out)])
+    monkeypatch.setattr("sys.argv", ["bench", "--among-others", "--pace", "1", "--compare", str(out)])
     run(bench, "a bench")
-    assert asked == [Wanted(["postgres"], quick=True), Wanted(alone=False)]
+    assert asked == [Wanted(["postgres"], quick=True, pace=0.5), Wanted(alone=False)]
     said = capsys.readouterr().out
     assert "MISSED by 50%" in said
     assert "within the spread" in said
@@ -111,6 +111,12 @@ def test_every_bench_is_found_and_no_other_is_taken(monkeypatch: pytest.MonkeyPa
 def test_a_warm_up_is_shorter_than_a_run() -> None:
     assert Wanted().counts(1_000) == [250, *[1_000] * 5]
     assert Wanted(quick=True).counts(3) == [1, 3, 3, 3]
+
+
+def test_a_slow_machine_does_less_and_never_nothing() -> None:
+    assert (Wanted(pace=0.25).work(6_000), Wanted(quick=True, pace=0.25).work(6_000, 1_500)) == (1_500, 375)
+    assert Wanted(pace=0.25).work(1) == 1
+    assert LEAST_PACE <= pace() <= 1.0
 
 
 def test_percentiles_are_of_what_was_counted() -> None:

@@ -169,6 +169,7 @@ def _busy() -> float:
 
 
 async def measure(bench: Bench, case: Case, wanted: Wanted) -> tuple[list[Drain], list[Drain]]:
+    case = replace(case, events=wanted.work(case.events))
     one: list[Drain] = []
     two: list[Drain] = []
     async with bench.worker() as first:
