@@ -62,7 +62,7 @@ async def measure(wanted: Wanted, engine: str) -> list[Figure]:
     figures = []
     rounded = 100 * WARM  # each turn is as many for every subscription
     counts = wanted.counts(wanted.work(COUNT, COUNT // 2) // rounded * rounded)
-    plain_counts = wanted.counts(max(rounded, wanted.work(PLAIN_COUNT) // rounded * rounded))
+    plain_counts = [100, *[max(100, wanted.work(PLAIN_COUNT) // 100 * 100)] * wanted.runs]
     with ExitStack() as stack:
         urls = {how: stack.enter_context(ground.database_url(engine)) for how in ("ours", "httpx")}
         port = stack.enter_context(listener())

@@ -122,7 +122,7 @@ async def main(wanted: Wanted) -> Sequence[Figure]:
         kib: list[float] = []
         share: list[float] = []
         told: list[float] = []
-        for turn in range(wanted.pick(2 if engine == "sqlite" else 1, 1)):
+        for turn in range(wanted.pick(2 if engine == "sqlite" and wanted.pace > 0.5 else 1, 1)):
             with ground.database_url(engine) as url:
                 if engine == "postgres":
                     async with ground.opened(url):
