@@ -174,7 +174,7 @@ class App:
 
     @property
     def crowded(self) -> bool:
-        return self._parts is not None and self._parts.db.crowded
+        return self._parts is not None and self._parts.crowded
 
     def turned_away(self) -> None:
         """Somebody was, before he got here."""
@@ -220,6 +220,7 @@ class App:
             if isinstance(db, Postgres):
                 db.carry(parts.bells, parts.watch)
             loops.start()
+            parts.lateness.start()
             log.info(
                 "started",
                 extra={"engine": type(db).__name__, "providers": ",".join(sorted({p for p, _ in parts.accounts.desks}))},
@@ -227,6 +228,7 @@ class App:
             try:
                 yield service
             finally:
+                parts.lateness.stop()
                 await loops.stop()
                 if sandbox is not None:
                     await sandbox.state.sandbox.stop()

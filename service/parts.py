@@ -9,11 +9,13 @@ import httpx
 from service.accounts import Accounts
 from service.bells import Bell, Tray, Watch, Withdrawn
 from service.channels.base import Channel
+from service.domain import crowd
 from service.domain.catalog import Catalog
 from service.domain.due import Due
 from service.domain.keep import Keep
 from service.domain.task import Submission, Task
 from service.egress import Guard
+from service.lateness import Lateness
 from service.metrics import Metrics
 from service.signing import CallbackTokens, Seal
 from service.store.database import Database
@@ -64,8 +66,14 @@ class Parts:
     guard: Guard | None = field(default=None, repr=False)
     """The transport's own, where there is one: an address that it would never go to is refused when it is saved."""
     keep: Keep = field(default_factory=Keep)
+    lateness: Lateness = field(default_factory=Lateness, repr=False)
     happened: Bell = field(default_factory=Bell, repr=False)
     """Rung after a commit that wrote events: the live feed looks at once."""
+
+    @property
+    def crowded(self) -> bool:
+        """More comes than this process can store, or look at: newcomers had better come again."""
+        return self.db.crowded or self.lateness.now_s > crowd.LATE_S
 
     @property
     def bells(self) -> Mapping[str, Bell]:

@@ -5,6 +5,8 @@ CROWDED_S = 0.5
 STUCK_S = 2.0
 """Whatever batches took before, the one under way does not end: longer than a slow disk needs, and soon enough for a provider
 that gives up after 5 s (Ark)."""
+LATE_S = 0.5
+"""Of the event loop itself: a machine that is too slow to read what comes has its queue where nobody can count it."""
 NEWS = 0.3
 """Weight of the last batch in what a batch takes."""
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from service.domain import crowd, ids
 from service.domain.lifecycle import State
+from service.lateness import Lateness
 from service.log import Lines
 from service.providers.registry import GATEWAYS
 from service.signing import CallbackTokens
@@ -360,6 +361,21 @@ async def test_while_others_wait_too_long_whoever_comes_is_told_at_once_to_come_
     assert (order.status_code, order.headers["retry-after"]) == (503, "1")
     assert set(await asyncio.gather(*waiting)) == {200}, "who waited is served"
     assert await world.post_callback(path, body) == 200
+
+
+async def test_a_process_that_is_late_itself_sends_newcomers_away_and_serves_whoever_only_looks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = await token_of(world)
+    with monkeypatch.context() as slow:
+        slow.setattr(Lateness, "now_s", crowd.LATE_S + 0.1)
+        callback = await world.http.post(path, content=running(world))
+        order = await world.api("POST", "/v1/tasks?dry_run=true", json={"model": PRO, "prompt": "a cat"})
+        assert (await world.api("GET", "/v1/tasks")).status_code == 200
+    assert (callback.status_code, callback.headers["retry-after"]) == (503, "1")
+    assert (order.status_code, order.headers["retry-after"]) == (503, "1")
+    assert len(await world.rows("SELECT id FROM task")) == 1
+    assert await world.post_callback(path, running(world)) == 200
 
 
 async def test_a_bug_behind_the_door_acknowledges_nothing_and_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,70 @@
+"""How late the loop is: told by a timer that rings when it can."""
+
+import asyncio
+
+import pytest
+
+from service import lateness
+from service.lateness import Lateness
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    """Each reading may find that time has passed."""
+
+    def __init__(self) -> None:
+        self.now_s = self.step_s = 0.0
+        self.readings = 0
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        self.readings += 1
+        return self.now_s
+
+    async def rings(self, count: int) -> None:
+        """Each reads the clock twice."""
+        until_then = self.readings + 2 * count
+        while self.readings < until_then:  # noqa: ASYNC110 (and not one turn of the loop more)
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr(lateness, "EVERY_S", 0.0)
+    return Clock()
+
+
+async def test_whoever_rings_late_again_and_again_is_late_until_it_rings_in_time_again(clock: Clock) -> None:
+    loop = Lateness(clock)
+    loop.start()
+    assert loop.now_s == 0.0
+    clock.step_s = 1.0
+    await clock.rings(3)
+    assert loop.now_s >= 1.0
+    clock.step_s = 0.0
+    await clock.rings(3)
+    assert loop.now_s == 0.0
+    loop.stop()
+
+
+async def test_one_pause_alone_makes_nobody_late(clock: Clock) -> None:
+    loop = Lateness(clock)
+    loop.start()
+    await clock.rings(2)
+    clock.now_s += 3_600
+    assert loop.now_s == 0.0, "while it lasts"
+    await clock.rings(1)
+    assert loop.now_s == 0.0, "and when it is over"
+    loop.stop()
+
+
+async def test_a_pause_on_top_of_another_is_known_before_it_is_over(clock: Clock) -> None:
+    loop = Lateness(clock)
+    loop.start()
+    clock.now_s += 2.0
+    await clock.rings(1)
+    clock.now_s += 1.0
+    assert loop.now_s == 1.0
+    loop.stop()
+    assert loop.now_s == 0.0
