@@ -72,8 +72,8 @@ class Parts:
 
     @property
     def crowded(self) -> bool:
-        """More comes than this process can store, or look at: newcomers had better come again."""
-        return self.db.crowded or self.lateness.now_s > crowd.LATE_S
+        """More comes than this process can store, or look at: newcomers, who ask once each, had better come again."""
+        return self.db.crowded or self.lateness.to_a_newcomer_s() > crowd.LATE_S
 
     @property
     def bells(self) -> Mapping[str, Bell]:

@@ -38,13 +38,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 async def test_whoever_rings_late_again_and_again_is_late_until_it_rings_in_time_again(clock: Clock) -> None:
     loop = Lateness(clock)
     loop.start()
-    assert loop.now_s == 0.0
+    assert loop.to_a_newcomer_s() == 0.0
     clock.step_s = 1.0
     await clock.rings(3)
-    assert loop.now_s >= 1.0
+    assert loop.to_a_newcomer_s() >= 1.0
     clock.step_s = 0.0
     await clock.rings(3)
-    assert loop.now_s == 0.0
+    assert loop.to_a_newcomer_s() == 0.0
     loop.stop()
 
 
@@ -53,9 +53,9 @@ async def test_one_pause_alone_makes_nobody_late(clock: Clock) -> None:
     loop.start()
     await clock.rings(2)
     clock.now_s += 3_600
-    assert loop.now_s == 0.0, "while it lasts"
+    assert loop.to_a_newcomer_s() == 0.0, "while it lasts"
     await clock.rings(1)
-    assert loop.now_s == 0.0, "and when it is over"
+    assert loop.to_a_newcomer_s() == 0.0, "and when it is over"
     loop.stop()
 
 
@@ -65,6 +65,17 @@ async def test_a_pause_on_top_of_another_is_known_before_it_is_over(clock: Clock
     clock.now_s += 2.0
     await clock.rings(1)
     clock.now_s += 1.0
-    assert loop.now_s == 1.0
+    assert loop.to_a_newcomer_s() == 1.0
     loop.stop()
-    assert loop.now_s == 0.0
+    assert loop.to_a_newcomer_s() == 0.0
+
+
+async def test_a_crowd_within_one_turn_is_what_makes_it_late(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lateness, "CROWD", 3)
+    loop = Lateness(clock)
+    loop.start()
+    clock.now_s += 1.0
+    assert [loop.to_a_newcomer_s() for _ in range(5)] == [0.0, 0.0, 0.0, 1.0, 1.0]
+    await clock.rings(2)
+    assert [loop.to_a_newcomer_s() for _ in range(5)] == [0.0] * 5, "the next turn is another one"
+    loop.stop()

@@ -4,6 +4,10 @@ import socket
 
 from service.cli.client import Trouble
 
+DOORS = 32
+"""Connections taken in one turn of the loop: uvloop (libuv since 1.45) takes one for each listening descriptor, so that a busy
+loop would let a crowd wait before its door, where nobody can turn it away, until the kernel drops it for seconds."""
+
 
 def listener(host: str, port: int) -> socket.socket:
     """Taken before anything else is: a busy port is the likeliest hindrance."""
@@ -15,6 +19,11 @@ def listener(host: str, port: int) -> socket.socket:
         taken.close()
         raise cannot_listen(host, port, error) from None
     return taken
+
+
+def doors(listening: socket.socket) -> list[socket.socket]:
+    """The same address by so many descriptors; whoever listens closes them."""
+    return [listening, *(listening.dup() for _ in range(DOORS - 1))]
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> Trouble:

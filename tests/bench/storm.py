@@ -113,7 +113,8 @@ class Storm:
         self.again: deque[int] = deque()
         """What was refused comes again, as a provider's does."""
         self.open = 0
-        self._under_way: deque[Sender] = deque()
+        self._under_way: deque[tuple[float, Sender]] = deque()
+        """Since when; a sender may be at something else by now."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, phase: Phase) -> None:
@@ -160,13 +161,13 @@ class Storm:
             number, self._number = self._number, self._number + 1
         request = self._requests[number % len(self._requests)].replace(NUMBER, b"%09d" % number)
         sender.send(phase, number, request)
-        self._under_way.append(sender)
+        self._under_way.append((sender.began, sender))
 
     def _give_up(self) -> None:
         late = time.perf_counter() - PATIENCE_S
-        while self._under_way and (self._under_way[0].phase is None or self._under_way[0].began < late):
-            sender = self._under_way.popleft()
-            if sender.phase is not None and sender.began < late:
+        while self._under_way and self._under_way[0][0] < late:
+            began, sender = self._under_way.popleft()
+            if sender.phase is not None and sender.began == began:
                 sender.phase.given_up += 1
                 sender.phase = None
                 self.again.append(sender.number)

@@ -368,7 +368,7 @@ async def test_a_process_that_is_late_itself_sends_newcomers_away_and_serves_who
 ) -> None:
     path, _ = await token_of(world)
     with monkeypatch.context() as slow:
-        slow.setattr(Lateness, "now_s", crowd.LATE_S + 0.1)
+        slow.setattr(Lateness, "to_a_newcomer_s", lambda _: crowd.LATE_S + 0.1)
         callback = await world.http.post(path, content=running(world))
         order = await world.api("POST", "/v1/tasks?dry_run=true", json={"model": PRO, "prompt": "a cat"})
         assert (await world.api("GET", "/v1/tasks")).status_code == 200
