@@ -42,7 +42,7 @@ def test_only_a_whole_summary_without_a_breach_holds(
 ) -> None:
     monkeypatch.setattr(prove, "LOGS", tmp_path)
     (tmp_path / "chaos.log").write_text(said)
-    proof = next(proof for proof in prove.proofs(quick=True, seed=1) if proof.name == "chaos")
+    proof = next(proof for proof in prove.proofs(quick=True, seed=1, most_s=240) if proof.name == "chaos")
     assert prove.judged(code, proof.breaches, proof.done, proof.wanted, proof.unit) == trouble
 
 
@@ -51,7 +51,7 @@ def test_the_summary_of_hostile_bodies_is_understood(
 ) -> None:
     monkeypatch.setattr(prove, "LOGS", tmp_path)
     (tmp_path / "hostile.log").write_text("20,000 bodies in 9 s, 2,222/s, seed 1: 3 wrong\n  a fault\n")
-    proof = next(proof for proof in prove.proofs(quick=True, seed=1) if proof.name == "hostile")
+    proof = next(proof for proof in prove.proofs(quick=True, seed=1, most_s=240) if proof.name == "hostile")
     assert (proof.done, proof.breaches) == (20_000, 3)
 
 
@@ -66,10 +66,23 @@ def test_every_bug_is_counted(prove: ModuleType) -> None:
 def test_a_missing_proof_is_a_failure(prove: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prove, "LOGS", tmp_path)
     monkeypatch.setattr(prove, "exists", lambda module: False)
-    chosen = prove.proofs(quick=True, seed=1)
+    chosen = prove.proofs(quick=True, seed=1, most_s=240)
     prove.run(chosen, most_s=1)
     assert prove.report(chosen, seed=1) == 1
     assert {str(proof.trouble)[:14] for proof in chosen} == {"it is missing:"}
+
+
+def test_a_slow_machine_is_told_that_it_needs_more_time(
+    prove: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulation = prove.proofs(quick=False, seed=1, most_s=3_600)[1]
+    assert (simulation.name, simulation.arguments[-2:]) == ("simulation", ["--for", "3570s"])
+    simulation.trouble = "only 400,000 of 1,000,000 lifetimes"
+    assert prove.report([simulation], seed=1) == 1
+    assert "give it more with --minutes" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["prove", "--minutes", "1"])
+    with pytest.raises(SystemExit):
+        prove.main()
 
 
 def test_a_proof_is_a_program(prove: ModuleType) -> None:
