@@ -28,11 +28,9 @@ def here(env: dict[str, str], *arguments: str) -> Result:
     return invoked(arguments, env)
 
 
-def refused(done: Result | subprocess.CompletedProcess[str]) -> str:
-    if isinstance(done, Result):
-        assert isinstance(done.exception, SystemExit), "it ended itself: nothing fell through, which would be a traceback"
-    code = done.exit_code if isinstance(done, Result) else done.returncode
-    assert (code, done.stdout) == (1, ""), done
+def refused(done: Result) -> str:
+    assert isinstance(done.exception, SystemExit), "it ended itself: nothing fell through, which would be a traceback"
+    assert (done.exit_code, done.stdout) == (1, ""), done
     assert "Traceback" not in done.stderr
     return done.stderr
 
@@ -61,7 +59,7 @@ def test_a_backup_of_a_running_service_is_one_moment_and_can_be_put_back(env: di
             assert made["bytes"] == file.stat().st_size
             assert http.post("/v1/tasks", json={**order, "prompt": "third"}).status_code == 201
             assert http.get("/readyz").status_code == 200
-            assert "another process has" in refused(callsheet(env, "restore", str(file), "--replace"))
+            assert "another process has" in refused(here(env, "restore", str(file), "--replace"))
         assert "is there already" in refused(here(env, "backup", str(file)))
         assert service.end() == 0
     assert prompts(file) == {"first", "second"}
