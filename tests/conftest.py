@@ -37,8 +37,8 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def told_once() -> Iterator[None]:
-    """What our arrays and rows are made of is asked once for each database, not on each connection of each test: it is more
-    than half of what those cost. Behind a pooler everybody asks, since it is asking that could go wrong there."""
+    """What our arrays and rows are made of is asked once for each database, not on each connection of each test: it is about
+    half of what those cost. Behind a pooler everybody asks, since it is asking that could go wrong there."""
     told: dict[Any, Any] = {}
     ask = asyncpg.Connection._introspect_types
 
