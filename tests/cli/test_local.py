@@ -208,7 +208,7 @@ def test_the_doctor_asks_a_running_service_and_not_its_file(service: Running) ->
 def test_the_doctor_names_what_no_key_opens(sandbox: str, tmp_path: Path) -> None:
     ark = {"CALLSHEET_ARK_API_KEY": "k-not-a-real-one", "CALLSHEET_ARK_BASE_URL": f"{sandbox}/ark/api/v3"}
     with running(environment(f"sqlite:///{tmp_path}/callsheet.db", **ark), "serve", "--port", "0") as service:
-        made = json.loads(callsheet(service.env, "subscribe", "https://hook.test/", "--json").stdout)
+        made = json.loads(here(service.env, "subscribe", "https://hook.test/", "--json").stdout)
         assert checks(service.env, code=0)["encryption"].verdict == "fine"
         other = json.loads(here(service.env, "keys", "fernet", "--json").stdout)["key"]
         found = checks(service.env | {"CALLSHEET_ENCRYPTION_KEYS": other}, code=1)["encryption"]
@@ -227,8 +227,8 @@ def test_the_doctor_sees_that_the_service_was_started_with_other_settings(servic
 def test_the_audit_reads_beside_the_running_service_and_names_what_is_broken(sandbox: str, tmp_path: Path) -> None:
     ark = {"CALLSHEET_ARK_API_KEY": "k-not-a-real-one", "CALLSHEET_ARK_BASE_URL": f"{sandbox}/ark/api/v3"}
     with running(environment(f"sqlite:///{tmp_path}/callsheet.db", **ark), "serve", "--port", "0") as service:
-        done = callsheet(service.env, "submit", "a cat", "--model", "seedance-1-0-pro-250528", "--wait")
-        assert done.returncode == 0, done.stderr
+        done = here(service.env, "submit", "a cat", "--model", "seedance-1-0-pro-250528", "--wait")
+        assert done.exit_code == 0, done.stderr
         shown = here(service.env, "doctor", "--audit", "--json")
         assert (shown.exit_code, json.loads(shown.stdout)["breaches"]) == (0, []), shown.output
         assert json.loads(shown.stdout)["seen"]["tasks"] == 1

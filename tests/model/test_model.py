@@ -3,7 +3,6 @@
 More of them, each time others, and what fails made as short as it can be: CALLSHEET_MODEL_LIVES=2000.
 """
 
-import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conftest import ENGINES, empty
+from tests.conftest import ENGINES
 from tests.model.machine import Machine
 from tests.world import Engine
 
@@ -26,9 +25,8 @@ STEPS = 40
 def test_whatever_happens_the_service_agrees_with_the_model(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     def fresh() -> Engine:
         if kind == "postgres":
-            url: str = request.getfixturevalue("postgres_url")
-            asyncio.run(empty(url))
-            return Engine(url)
+            emptied: Engine = request.getfixturevalue("fresh_postgres")()
+            return emptied
         for left in tmp_path.iterdir():
             left.unlink()
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "callsheet.db")
