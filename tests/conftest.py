@@ -62,6 +62,9 @@ def fresh_postgres(postgres_url: str) -> Iterator[Callable[[], Engine]]:
         sql = runner.run(asyncpg.connect(postgres_url))
 
         def fresh() -> Engine:
+            nonlocal sql
+            if sql.is_closed():  # a test may cut whoever is connected
+                sql = runner.run(asyncpg.connect(postgres_url))
             runner.run(clear(sql))
             return Engine(postgres_url)
 
