@@ -29,6 +29,15 @@ TOO_LARGE = (
 )
 
 
+def _leads_somewhere(target: bytes) -> bool:
+    """uvicorn fails over it otherwise, after it has taken the request for one."""
+    try:
+        path = httptools.parse_url(target).path
+    except httptools.HttpParserError:
+        return False
+    return path is not None and path.isascii()
+
+
 class _Flow(FlowControl):
     """Reads on when nobody waits for his turn, whatever the one whose turn it is would like."""
 
@@ -149,6 +158,9 @@ class Limited(HttpToolsProtocol):
 
     def _as_request(self) -> None:
         """To the application, or into the line of those who wait."""
+        if not _leads_somewhere(self.url):
+            self._in_head = True  # nothing of it was handed on: it is no request, and not the last one's body either
+            raise ValueError("the target of the request cannot be read")
         if len(self.pipeline) >= PIPELINED:
             self._deaf = True
         if self._deaf:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.app import App
 from service.cli.front import Bounded
-from service.cli.listening import cannot_listen, doors, listener
+from service.cli.listening import BACKLOG, cannot_listen, doors, listener
 from service.cli.verb import Out, told
 from service.domain.errors import ConfigError, Unavailable
 from service.log import configure
@@ -28,8 +28,6 @@ FILES = 65_536
 """Open files: every connection in and out."""
 GRACE_S = 10
 """For answers under way after SIGTERM; the loops have their own bound after that."""
-BACKLOG = 4_096
-"""Connections that wait to be taken: as many as systems commonly allow."""
 EXPECTED = (ConfigError, Unavailable, OSError, SQLAlchemyError)
 """What an operator can mend. Anything else is a bug and keeps its traceback."""
 
@@ -58,7 +56,7 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings, env: Mapping[str, str], loops: bool, out: Out) -> None:
-    with listener(settings.host, settings.port) as listening:
+    with listener(settings.host, settings.port) as listening, doors(listening) as all_doors:
         configure()
         port = listening.getsockname()[1]
         if settings.port == 0:
@@ -83,7 +81,7 @@ def serve(settings: Settings, env: Mapping[str, str], loops: bool, out: Out) -> 
         signal.signal(signal.SIGTERM, _ended)  # uvicorn drains first and raises it then
         server = Server(app, config, lambda: out.show({"object": "service", "url": url}, [f"Callsheet listens at {url}"]))
         try:
-            server.run(doors(listening))
+            server.run(all_doors)
         except KeyboardInterrupt:
             return
         except OSError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from service.domain.errors import Unavailable
 from service.domain.route import Key
 from service.flow import learn, reconcile
 from service.parts import Parts
@@ -38,6 +39,8 @@ class Reconciler:
                 if turn.again_at is None or turn.again_at - self._parts.clock() > PAUSE_LIMIT_MS:
                     return  # the next round finds what is left
                 await _pause(self._stopping, max(0, turn.again_at - self._parts.clock()) / 1000)
+        except Unavailable as error:
+            log.warning("reconciler.ask_failed", extra={"reason": str(error)[:200]})
         except Exception as error:
             log.error("reconciler.ask_failed", exc_info=error)
         finally:

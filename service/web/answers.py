@@ -52,14 +52,21 @@ def of_error(error: Exception) -> Response | None:
             return None
 
 
+FAULTS_LIMIT = 50
+"""Of one request: whoever has more of them is not helped by a longer list."""
+
+
 def _faults(error: ValidationError) -> list[Fault]:
-    return [
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    faults = [
         Fault(
             _path((*e["loc"], e["type"].removeprefix(AT)) if e["type"].startswith(AT) else e["loc"]),
             _message(e["type"], e["msg"]),
         )
-        for e in error.errors(include_url=False, include_context=False, include_input=False)
+        for e in errors[:FAULTS_LIMIT]
     ]
+    more = len(errors) - len(faults)
+    return [*faults, Fault("body", f"and {more:,} faults more")] if more else faults
 
 
 def _path(loc: Sequence[int | str]) -> str:

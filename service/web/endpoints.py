@@ -19,6 +19,9 @@ from service.web.shapes import NoQuery, Nothing
 
 JSON_LIMIT = 256 * 1024
 """Bytes of a request's body; an order may be larger, it can carry pictures."""
+PARTS_LIMIT = 50_000
+"""Commas of a body, those of its texts included: a picture has one, and a million fields would hold up everybody while they are
+read and named."""
 BODY_S = 60.0
 
 
@@ -94,6 +97,8 @@ async def read_body(request: Request, endpoint: Endpoint, held: Held) -> Any:
         raise BodyTooSlow from None
     if not chunks and endpoint.body is Nothing:
         return Nothing()
+    if chunks.count(b",") > PARTS_LIMIT:
+        raise BadOrder("the body has too many parts", [Fault("body", f"holds more than {PARTS_LIMIT:,} commas")])
     try:
         raw = orjson.loads(chunks)
     except orjson.JSONDecodeError as error:

@@ -238,3 +238,27 @@ async def test_what_is_no_request_ends_the_connection_after_the_answers_to_those
         app.held.set()
         assert (await caller.answer())[0] == 200
         assert await caller.ended()
+
+
+BAD_TARGETS = [b"http://host", b"http://a:99999/", b"http://host?q=1", b"http://u:p@h"]
+
+
+@pytest.mark.parametrize("target", BAD_TARGETS)
+@pytest.mark.parametrize(
+    ("before", "refused"),
+    [(b"", True), (callback(), True), (GET, False), (post() + GET, False), (callback() + post(), False)],
+    ids=["first", "after an answer", "behind one", "behind two", "behind both kinds"],
+)
+async def test_a_target_that_leads_nowhere_takes_no_answer_of_those_before_it(
+    target: bytes, before: bytes, refused: bool
+) -> None:
+    """Where nobody is being answered it has an answer of its own; else the connection ends behind theirs."""
+    app = Behind()
+    async with serving(app) as port, client(port) as caller:
+        caller.writer.write(before + b"GET %b HTTP/1.1\r\nHost: test\r\n\r\n" % target)
+        for _ in range(before.count(b"HTTP/1.1")):
+            assert (await caller.answer())[0] == 200
+        if refused:
+            assert (await caller.answer())[0] == 400
+        assert await caller.ended()
+    assert len(app.asked) + len(app.knocked) == before.count(b"HTTP/1.1")

@@ -11,10 +11,12 @@ import pytest
 
 from service.accounts import Desk
 from service.domain.admission import Caps
+from service.domain.errors import Unavailable
 from service.domain.lifecycle import State
 from service.domain.patience import HOUR_MS
 from service.domain.task import Outcome, Submission
 from service.flow import learn, reconcile
+from service.loops.reconciler import Reconciler
 from service.providers.base import Account
 from service.providers.registry import GATEWAYS
 from service.store import tasks
@@ -218,6 +220,21 @@ async def test_an_answer_of_megabytes_is_read(world: World) -> None:
         }
     await rounds(world, 5)
     assert await states(world) == {"succeeded": 500}
+
+
+async def test_a_database_that_cannot_be_had_is_no_bug_of_the_reconcilers(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: object) -> None:
+        raise Unavailable("the database cannot take it now")
+
+    await world.submit()
+    monkeypatch.setattr(reconcile, "turn", away)
+    asking = Reconciler(world.parts, asyncio.Event())
+    await asking.round()
+    await asyncio.gather(*asking.under_way())
+    [line] = [r for r in caplog.records if r.message == "reconciler.ask_failed"]
+    assert (line.levelname, line.exc_info) == ("WARNING", None)
 
 
 async def test_callbacks_that_work_mean_no_question_about_a_thousand_tasks(world: World) -> None:

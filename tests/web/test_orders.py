@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from service.domain import ids
-from service.web import endpoints
+from service.web import answers, endpoints
 from service.web import tasks as endpoint_file
 from tests.web.conftest import ORDER, is_a_problem, ordered
 from tests.world import PRO, Engine, World
@@ -173,6 +173,21 @@ async def test_bodies_over_their_limits_are_too_large(world: World, monkeypatch:
         assert answer.headers["connection"] == "close"
     named = headers | {"Content-Length": str(endpoint_file.ORDER_LIMIT + 1)}
     is_a_problem(await world.http.post("/v1/tasks", content=b"{}", headers=named), 413, "too-large")
+
+
+async def test_a_body_of_countless_fields_is_refused_before_it_is_read(world: World) -> None:
+    fields = [b'"k%d":1' % n for n in range(endpoints.PARTS_LIMIT + 2)]
+    headers = {"Authorization": f"Bearer {world.key}"}
+    answer = await world.http.post("/v1/tasks", content=b"{" + b",".join(fields) + b"}", headers=headers)
+    assert is_a_problem(answer, 422, "invalid") == [{"field": "body", "message": "holds more than 50,000 commas"}]
+
+
+async def test_countless_faults_are_counted_and_not_all_named(world: World) -> None:
+    order = {"model": PRO, "prompt": "a cat"} | {f"k{n}": 1 for n in range(2_000)}
+    errors = (await world.api("POST", "/v1/tasks", json=order)).json()["errors"]
+    assert len(errors) == answers.FAULTS_LIMIT + 1
+    assert errors[0] == {"field": "k0", "message": "is not a known field"}
+    assert errors[-1] == {"field": "body", "message": "and 1,950 faults more"}
 
 
 async def test_a_body_that_does_not_arrive_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
