@@ -199,6 +199,7 @@ def main() -> int:
         log.unlink()
     chosen = [proof for proof in proofs(asked.quick, asked.seed, most_s) if proof.name in (asked.only or NAMES[:-1])]
     print(f"Seed {asked.seed}. What each says is in {LOGS.relative_to(ROOT)}/.", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever is ended ends what he started
     try:
         run(chosen, most_s)
     except KeyboardInterrupt:

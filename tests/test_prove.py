@@ -1,6 +1,7 @@
 """`./infra/prove` believes nobody by default: silence, an early end and a missing proof are failures like any breach."""
 
 import importlib.util
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -83,6 +84,21 @@ def test_a_slow_machine_is_told_that_it_needs_more_time(
     monkeypatch.setattr(sys, "argv", ["prove", "--minutes", "1"])
     with pytest.raises(SystemExit):
         prove.main()
+
+
+def test_whoever_is_ended_ends_what_he_started(prove: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(prove, "ROOT", tmp_path)
+    monkeypatch.setattr(prove, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(prove.Proof, "end", lambda proof, why: ended.append(proof.name))
+    monkeypatch.setattr(prove, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(sys, "argv", ["prove", "--only", "chaos"])
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended at once"))
+    try:
+        prove.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended == ["chaos"]
 
 
 def test_a_proof_is_a_program(prove: ModuleType) -> None:
