@@ -23,7 +23,7 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "var" / "prove"
-FULL_S, QUICK_S = 1_740.0, 240.0
+FULL_S, QUICK_S, LEAST_S = 1_740.0, 240.0, 120.0
 """Before this a proof has ended, or is ended: with its preparations the whole takes half an hour at most."""
 TOLD_EVERY_S = 15.0
 END_S = 30.0
@@ -191,8 +191,8 @@ def main() -> int:
     reader.add_argument("--minutes", type=float, help="at most, in place of 29 or 4: for a machine that is too slow for those")
     asked = reader.parse_args()
     most_s = asked.minutes * 60 if asked.minutes else QUICK_S if asked.quick else FULL_S
-    if most_s <= 2 * END_S:
-        reader.error("--minutes: a proof that gets no two minutes proves nothing")
+    if most_s < LEAST_S:
+        reader.error("--minutes: at least two; a proof that gets less proves nothing")
     sys.path.insert(0, str(ROOT))
     LOGS.mkdir(parents=True, exist_ok=True)
     for log in LOGS.glob("*.log"):

@@ -1,11 +1,15 @@
 """How late the loop is: told by a timer that rings when it can."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from service import lateness
+from service.app import App
 from service.lateness import Lateness
+from service.settings import load
+from tests.cli.running import environment
 
 pytestmark = pytest.mark.anyio
 
@@ -79,3 +83,11 @@ async def test_a_crowd_within_one_turn_is_what_makes_it_late(clock: Clock, monke
     await clock.rings(2)
     assert [loop.to_a_newcomer_s() for _ in range(5)] == [0.0] * 5, "the next turn is another one"
     loop.stop()
+
+
+async def test_a_running_service_knows_how_late_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lateness, "CROWD", 0)  # so that the ring that is due is told
+    env = environment(f"sqlite:///{tmp_path}/callsheet.db")
+    async with App(load(env, make_keys=False), loops=False).run() as service:
+        assert service.parts.lateness.to_a_newcomer_s() != 0.0
+    assert service.parts.lateness.to_a_newcomer_s() == 0.0

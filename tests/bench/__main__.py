@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import results
-from tests.bench.harness import ENGINES, pace, say
+from tests.bench.harness import ENGINES, pace
 from tests.bench.servers import ROOT
 
 BENCHES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if "\n    run(main, __doc__)\n" in path.read_text())
@@ -31,10 +31,7 @@ def main() -> int:
     earlier = results.read(given.compare) if given.compare else None
     options = [*(["--quick"] if given.quick else []), *(["--among-others"] if len(chosen) > 1 else [])]
     began = time.monotonic()
-    share = pace()
-    options += ["--pace", f"{share:.2f}"]
-    if share < 1:
-        say(f"a slow machine, or a busy one: runs of {share:.0%} of their length")
+    options += ["--pace", f"{pace():.2f}"]
     broken = []
     with tempfile.TemporaryDirectory(prefix="callsheet-bench-") as folder:
         out = Path(folder, "measured.json")

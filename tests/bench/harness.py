@@ -29,7 +29,7 @@ RUNS = 5
 WARM = 4
 """A warm-up is so many times shorter than a run."""
 USUAL_S = 0.018
-"""What one look of `pace` took where the sizes of the runs were chosen."""
+"""What one look of `pace` should take where the sizes of the runs were chosen: estimated from what a no-op took there and here."""
 LOOKS = 15
 LEAST_PACE = 0.25
 """Shorter runs would tell nothing."""
@@ -142,7 +142,10 @@ def pace() -> float:
             for table in TABLES.values():  # long paths through much code, as all that is measured here; a tight loop tells less
                 select(*table.c).where(table.c[0] == 5).compile(dialect=DIALECT)
         took_s.append(time.perf_counter() - began)
-    return max(LEAST_PACE, min(1.0, USUAL_S / statistics.median(took_s)))
+    share = max(LEAST_PACE, min(1.0, USUAL_S / statistics.median(took_s)))
+    if share < 1:
+        say(f"a slow machine, or a busy one: runs of {share:.0%} of their length")
+    return share
 
 
 Bench = Callable[[Wanted], Awaitable[Sequence[Figure]]]
@@ -162,8 +165,6 @@ def run(main: Bench, about: str | None) -> None:
         parser.error(f"there is no {given.compare}")  # now, and not after minutes
     earlier = results.read(given.compare) if given.compare else None
     share = pace() if given.pace is None else given.pace
-    if share < 1 and given.pace is None:
-        say(f"a slow machine, or a busy one: runs of {share:.0%} of their length")
     wanted = Wanted(given.engines or ENGINES, given.quick, not given.among_others, share)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(_awaited(main(wanted)))

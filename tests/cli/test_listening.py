@@ -1,14 +1,17 @@
 """The address that is listened on, and how a crowd gets in."""
 
 import asyncio
+import os
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import uvloop
 
 from service.cli.client import Trouble
 from service.cli.listening import DOORS, doors, listener
+from tests.cli.running import environment, running
 
 CROWD = 200
 
@@ -51,3 +54,13 @@ def test_a_crowd_that_comes_at_once_is_let_in_within_a_few_turns_of_the_loop(
 ) -> None:
     with asyncio.Runner(loop_factory=new_loop) as runner:
         assert runner.run(turns_for_a_crowd()) < 3 * CROWD / DOORS
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only there a process's descriptors can be looked at")
+def test_the_service_listens_by_all_its_doors(tmp_path: Path) -> None:
+    with running(environment(f"sqlite:///{tmp_path}/callsheet.db"), "serve", "--port", "0") as service:
+        port = f":{int(service.url.rpartition(':')[2]):04X}"
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        [socket_] = [f"socket:[{line[9]}]" for line in lines if line[1].endswith(port) and line[3] == "0A"]
+        opened = [os.readlink(each) for each in Path(f"/proc/{service.process.pid}/fd").iterdir()]
+        assert opened.count(socket_) >= DOORS
