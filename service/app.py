@@ -172,9 +172,8 @@ class App:
         await running.__aexit__(None, None, None)
         await send({"type": "lifespan.shutdown.complete"})
 
-    @property
-    def crowded(self) -> bool:
-        return self._parts is not None and self._parts.crowded
+    def is_crowded(self) -> bool:
+        return self._parts is not None and self._parts.is_crowded()
 
     def turned_away(self) -> None:
         """Somebody was, before he got here."""

@@ -70,9 +70,9 @@ class Parts:
     happened: Bell = field(default_factory=Bell, repr=False)
     """Rung after a commit that wrote events: the live feed looks at once."""
 
-    @property
-    def crowded(self) -> bool:
-        """More comes than this process can store, or look at: newcomers, who ask once each, had better come again."""
+    def is_crowded(self) -> bool:
+        """More comes than this process can store, or look at: newcomers had better come again. Asked once for each of them,
+        since they are counted."""
         return self.db.crowded or self.lateness.to_a_newcomer_s() > crowd.LATE_S
 
     @property

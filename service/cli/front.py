@@ -32,8 +32,7 @@ TURNED_AWAY, SENT_AWAY = _HEAD + b"\r\n" + _BUSY, _HEAD + b"connection: close\r\
 class Behind(Protocol):
     """The application, as the front knows it."""
 
-    @property
-    def crowded(self) -> bool: ...
+    def is_crowded(self) -> bool: ...
 
     def turned_away(self) -> None: ...
 
@@ -99,7 +98,7 @@ class Bounded(Limited):
         self._head_done()
         idle = self.cycle is None or self.cycle.response_complete
         callback = idle and not self.flow.write_paused and _PLAIN(self.url) is not None
-        crowded = idle and cast(Behind, self.app).crowded
+        crowded = idle and cast(Behind, self.app).is_crowded()
         if self._too_many or ((callback or crowded) and self._is_small_post()):
             if self._too_many or crowded:
                 self._turn_away(self._too_many or not self.parser.should_keep_alive())

@@ -26,6 +26,9 @@ KEEP_ALIVE_S = 75
 """Longer than the pause between two callbacks of a busy provider: a shorter one resets its kept connections."""
 FILES = 65_536
 """Open files: every connection in and out."""
+TURN_S = 0.0005
+"""A thread that has an answer of the database waits so long for the interpreter while the loop is busy: for each statement, and
+by default ten times as long."""
 GRACE_S = 10
 """For answers under way after SIGTERM; the loops have their own bound after that."""
 EXPECTED = (ConfigError, Unavailable, OSError, SQLAlchemyError)
@@ -76,7 +79,7 @@ def serve(settings: Settings, env: Mapping[str, str], loops: bool, out: Out) -> 
             timeout_graceful_shutdown=GRACE_S,
             backlog=BACKLOG,
         )
-        more_files()
+        make_room()
         url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
         signal.signal(signal.SIGTERM, _ended)  # uvicorn drains first and raises it then
         server = Server(app, config, lambda: out.show({"object": "service", "url": url}, [f"Callsheet listens at {url}"]))
@@ -92,7 +95,7 @@ def serve(settings: Settings, env: Mapping[str, str], loops: bool, out: Out) -> 
 
 def work(settings: Settings, out: Out) -> None:
     configure()
-    more_files()
+    make_room()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_work(settings, out))
 
@@ -128,8 +131,9 @@ def freeze() -> None:
     gc.freeze()
 
 
-def more_files() -> None:
-    """A connection is an open file; many systems begin with 1,024 and allow far more."""
+def make_room() -> None:
+    """For threads beside the loop, and for connections: each is an open file; many systems begin with 1,024 and allow more."""
+    sys.setswitchinterval(TURN_S)
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
     if now != resource.RLIM_INFINITY and now < wanted:

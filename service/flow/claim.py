@@ -60,7 +60,7 @@ async def claim(parts: Parts, most: int, full: Iterable[int] = ()) -> list[Parce
 
 async def turns(parts: Parts, most: int, full: Iterable[int], of_one: int = CLAIM, looked: int = LOOKED) -> Turns:
     """As `claim`, at most so many deliveries of one lane, from so many lanes."""
-    return await parts.db.write(lambda tx: _claim(tx, parts, min(most, CLAIM), full, of_one, looked))
+    return await parts.db.write(lambda tx: _claim(tx, parts, min(most, CLAIM), full, of_one, looked), short=True)
 
 
 async def left_behind(parts: Parts, full: Iterable[int]) -> bool:

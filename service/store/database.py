@@ -55,11 +55,11 @@ class Database(Protocol):
 
     def group(self, verb: Verb, context: Any, item: Any, within_s: float | None = None, short: bool = True) -> Future[Any]:
         """Run `verb` on this item together with whatever else is waiting; return its answer once it is durable. `Unavailable`
-        when that was not within so many seconds: it may be stored all the same. Not `short`: megabytes, say."""
+        when that was not within so many seconds: it may be stored all the same. `short`: it takes microseconds for each item, however much is stored."""
         ...
 
-    async def write(self, act: Callable[[Tx], Answer]) -> Answer:
-        """One transaction of its own."""
+    async def write(self, act: Callable[[Tx], Answer], short: bool = False) -> Answer:
+        """One transaction of its own. `short` as above."""
         ...
 
     async def read(self, look: Callable[[Connection], Answer]) -> Answer: ...

@@ -6,8 +6,9 @@ whole, with an error that says so, and nothing of it was stored.
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,10 @@ FULL = 24
 """With fewer waiting, a second transaction beside the one under way costs more than it gains: two halves for one whole."""
 BATCH_LIMIT = 512
 """Operations in one transaction: beyond it latency grows and throughput does not."""
+HELD_S = 0.05
+"""Batches that run on the loop are as long as keeps it from its other callers for about so long,"""
+LEAST = 64
+"""but no shorter than this: a commit has its price."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,11 +42,23 @@ class Op:
 
 
 class Group:
-    def __init__(self, commits: Sequence[Commit], queue_limit: int = QUEUE_LIMIT, batch_limit: int = BATCH_LIMIT) -> None:
-        """One runner for each of `commits`: that many transactions may be under way at once."""
+    def __init__(
+        self,
+        commits: Sequence[Commit],
+        queue_limit: int = QUEUE_LIMIT,
+        batch_limit: int = BATCH_LIMIT,
+        apart: bool = False,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """One runner for each of `commits`: that many transactions may be under way at once. `apart`: what is short runs on the
+        loop, and shares no transaction with what is not."""
         self._commits = commits
-        self._queue: deque[Op] = deque()
+        self._apart = apart
+        self._lines: list[deque[Op]] = [deque() for _ in range(2 if apart else 1)]
         self._queue_limit, self._batch_limit = queue_limit, batch_limit
+        self._clock_s = clock_s
+        self._most = batch_limit
+        """Of the next batch."""
         self._wakes = [(FULL if number else 1, asyncio.Event()) for number in range(len(commits))]
         self._runners: list[asyncio.Task[None]] = []
         self._closing = False
@@ -51,28 +68,29 @@ class Group:
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return sum(map(len, self._lines))
 
     @property
     def crowded(self) -> bool:
         """For newcomers from outside. The loops' own work is not turned away: to do it twice costs more."""
-        if not self._queue:
+        if not (line := self._oldest()):
             return False
-        oldest_s = asyncio.get_running_loop().time() - self._queue[0].since
-        return crowd.crowded(len(self._queue), self._batch_limit, len(self._commits), self._batch_s, oldest_s)
+        oldest_s = asyncio.get_running_loop().time() - line[0].since
+        return crowd.crowded(self.waiting, self._most, len(self._commits), self._batch_s, oldest_s)
 
     def do(self, verb: Verb, context: Any, item: Any, within_s: float | None = None, short: bool = True) -> asyncio.Future[Any]:
         """With `within_s`, `Unavailable` when there is no answer by then; whether it is stored is not known. `short`: it takes
         microseconds for each item, and no longer however much is stored."""
         if self._closing:
             raise Unavailable("the service is stopping")
-        if len(self._queue) >= self._queue_limit:
+        if self.waiting >= self._queue_limit:
             raise Unavailable("too much at once")
         loop = asyncio.get_running_loop()
         op = Op(verb, context, item, loop.create_future(), loop.time(), short)
-        self._queue.append(op)
+        self._lines[0 if short else -1].append(op)
+        waiting = self.waiting
         for least, wake in self._wakes:
-            if len(self._queue) >= least:
+            if waiting >= least:
                 wake.set()
         if within_s is not None:
             self._hurry(op.done, within_s)
@@ -117,20 +135,35 @@ class Group:
 
     async def _run(self, commit: Commit, least: int, wake: asyncio.Event) -> None:
         while True:
-            while len(self._queue) < (1 if self._closing else least):
+            while self.waiting < (1 if self._closing else least):
                 if self._closing:
                     return
                 wake.clear()
                 await wake.wait()
                 await asyncio.sleep(0)  # whoever is about to ask in this very turn of the loop shares the commit
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
+            line = self._oldest()
+            batch = [line.popleft() for _ in range(min(len(line), self._most))]
             began = asyncio.get_running_loop().time()
             await self._settle(commit, batch)
             self._batch_s = crowd.lately(self._batch_s, asyncio.get_running_loop().time() - began)
 
+    def _oldest(self) -> deque[Op]:
+        """The line whose first one has waited longest; an empty one when nobody waits."""
+        first, last = self._lines[0], self._lines[-1]
+        return last if last and not (first and first[0].since <= last[0].since) else first
+
+    def _run_batch(self, tx: Tx, batch: Sequence[Op]) -> list[Any]:
+        began = self._clock_s()
+        answers = run_batch(tx, batch)
+        if self._apart and batch[0].short and len(batch) >= LEAST:
+            took_s = self._clock_s() - began
+            fitting = int(len(batch) * HELD_S / took_s) if took_s > 0 else self._batch_limit
+            self._most = min(self._batch_limit, max(LEAST, fitting))
+        return answers
+
     async def _settle(self, commit: Commit, batch: list[Op], again: bool = False) -> None:
         try:
-            answers = await commit(lambda tx: run_batch(tx, batch), all(op.short for op in batch))
+            answers = await commit(lambda tx: self._run_batch(tx, batch), all(op.short for op in batch))
         except asyncio.CancelledError:
             for op in batch:
                 op.done.cancel()

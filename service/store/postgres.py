@@ -102,7 +102,7 @@ class Postgres:
     ) -> asyncio.Future[Any]:
         return self._group.do(verb, context, item, within_s, short)
 
-    async def write(self, act: Callable[[Tx], Answer]) -> Answer:
+    async def write(self, act: Callable[[Tx], Answer], short: bool = False) -> Answer:
         try:
             async with _turn(self._writing):
                 try:

@@ -69,7 +69,7 @@ class SQLite:
         self._readers: Executor = Inline() if inline else ThreadPoolExecutor(READERS, "sqlite-reader")
         self._sql: Connection | None = None
         self._elsewhere_until = 0.0
-        self._group = Group([self._commit])
+        self._group = Group([self._commit], apart=not inline)
 
     def hold(self) -> None:
         """Keep every other process out; before anything touches the file."""
@@ -106,9 +106,9 @@ class SQLite:
     ) -> asyncio.Future[Any]:
         return self._group.do(verb, context, item, within_s, short)
 
-    async def write(self, act: Callable[[Tx], Answer]) -> Answer:
+    async def write(self, act: Callable[[Tx], Answer], short: bool = False) -> Answer:
         """On one connection a transaction of its own gains nothing: it shares the next commit, and fails alone."""
-        answer: Answer = await self._group.do(_single, act, None, short=False)
+        answer: Answer = await self._group.do(_single, act, None, short=short)
         return answer
 
     async def read(self, look: Callable[[Connection], Answer]) -> Answer:

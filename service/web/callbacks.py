@@ -122,7 +122,7 @@ class CallbackDoor:
             return self._no(404)
         if scope["method"] != "POST":
             return self._no(405)
-        if self._parts.crowded:
+        if self._parts.is_crowded():
             return self._no(503)  # before a body is read: what is refused costs those that are served as little as possible
         try:
             async with asyncio.timeout(BODY_S):

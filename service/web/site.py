@@ -166,7 +166,7 @@ def _handler(parts: Parts, guard: Guard, bodies: Bodies, methods: dict[str, Endp
 
 async def _answer(parts: Parts, guard: Guard, bodies: Bodies, endpoint: Endpoint, request: Request) -> Response:
     try:
-        if endpoint.method != "GET" and parts.crowded:
+        if endpoint.method != "GET" and parts.is_crowded():
             raise Unavailable("too much at once")  # before anything is read or looked up
         caller = await guard.caller(request.headers.get("authorization"), request.headers.get("callsheet-app"))
         if caller is None:

@@ -33,6 +33,9 @@ class Behind:
         self.missed = 0
         """Whoever was answered no more."""
 
+    def is_crowded(self) -> bool:
+        return self.crowded
+
     def turned_away(self) -> None:
         self.away += 1
 

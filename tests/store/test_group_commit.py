@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from service.domain import crowd
 from service.domain.errors import Unavailable
 from service.store.database import Database, Tx
-from service.store.grouping import Group
+from service.store.grouping import HELD_S, LEAST, Group
 from service.store.postgres import GROUPS
 from service.store.sqlite import SQLite
 from service.store.tables import TABLES
@@ -206,6 +206,48 @@ async def test_stopping_finishes_what_waits_and_takes_nothing_more(db: Database,
     assert len(await witness()) == 50
     with pytest.raises(Unavailable):
         await group.do(write_words, "p", "too late")
+
+
+async def test_where_the_loop_runs_what_is_short_that_shares_no_transaction_with_what_is_not(db: Database) -> None:
+    """Or a whole crowd would be put off for the sake of one, and wait for the interpreter between any two statements."""
+    transactions: list[bool] = []
+
+    async def commit(act: Any, short: bool) -> Any:
+        transactions.append(short)
+        return await db.write(act)
+
+    group = Group([commit], apart=True)
+    group.start()
+    words = [f"word {i}" for i in range(9)]
+    assert await asyncio.gather(*(group.do(write_words, "p", word, short=i % 3 > 0) for i, word in enumerate(words))) == words
+    assert transactions == [False, True], "whoever waits longest comes first"
+    await group.stop()
+
+
+async def test_a_batch_holds_up_the_loop_no_longer_than_its_other_callers_can_bear(db: Database) -> None:
+    now_s, one_s = 0.0, HELD_S / 100
+    batches: list[int] = []
+
+    def work(_tx: Tx, _context: None, items: Sequence[None]) -> list[None]:
+        nonlocal now_s
+        now_s += one_s * len(items)
+        batches.append(len(items))
+        return list(items)
+
+    async def crowd() -> list[int]:
+        batches.clear()
+        await asyncio.gather(*(group.do(work, None, None) for _ in range(500)))
+        return list(batches)
+
+    group = Group([lambda act, _: db.write(act)], apart=True, clock_s=lambda: now_s)
+    group.start()
+    assert await crowd() == [500], "nobody knows yet"
+    assert await crowd() == [100] * 5
+    one_s *= 10
+    assert await crowd() == [100, *[LEAST] * 6, 500 - 100 - 6 * LEAST], "a commit has its price"
+    one_s /= 1_000
+    assert await crowd() == [LEAST, 500 - LEAST]
+    await group.stop()
 
 
 async def test_a_transaction_of_its_own_commits_or_leaves_nothing(db: Database, witness: Witness) -> None:

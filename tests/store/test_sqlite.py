@@ -163,6 +163,7 @@ async def test_short_statements_run_on_the_loop_until_the_disk_makes_them_wait(
     assert await threads() == here
     assert await threads(short=False) == elsewhere
     assert {await db.write(lambda _: threading.current_thread().name)} == elsewhere, "nobody knows how long that takes"
+    assert {await db.write(lambda _: threading.current_thread().name, short=True)} == here, "unless it is said"
     monkeypatch.setattr(engine_file, "WAITED_S", -1.0)  # whatever the disk did, it was too slow
     await threads()
     assert await threads() == elsewhere
