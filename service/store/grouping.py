@@ -24,9 +24,9 @@ FULL = 24
 """With fewer waiting, a second transaction beside the one under way costs more than it gains: two halves for one whole."""
 BATCH_LIMIT = 512
 """Operations in one transaction: beyond it latency grows and throughput does not."""
-HELD_S = 0.05
+HELD_S = 0.02
 """Batches that run on the loop are as long as keeps it from its other callers for about so long,"""
-LEAST = 64
+LEAST = 32
 """but no shorter than this: a commit has its price."""
 
 

@@ -114,7 +114,7 @@ async def once(url: str, count: int, idle_s: float) -> tuple[float, float | None
 
 async def main(wanted: Wanted) -> Sequence[Figure]:
     allowed = open_files(READERS + FILES_BESIDES) - FILES_BESIDES
-    count = min(wanted.pick(READERS, READERS // 5), allowed)
+    count = min(wanted.work(READERS, READERS // 5), allowed)
     if count < READERS:
         say(f"feed: {count:,} readers, not {READERS:,}")
     figures = []

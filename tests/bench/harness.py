@@ -32,7 +32,9 @@ USUAL_S = 0.018
 """What one look of `pace` should take where the sizes of the runs were chosen: estimated from what a no-op took there and here."""
 LOOKS = 15
 LEAST_PACE = 0.25
-"""Shorter runs would tell nothing."""
+"""Shorter runs would tell nothing,"""
+SLOW = 0.5
+"""so there are fewer of them."""
 Number = TypeVar("Number", int, float)
 ENGINES = ("sqlite", "postgres")
 DIALECT = dialect()
@@ -115,7 +117,7 @@ class Wanted:
 
     @property
     def runs(self) -> int:
-        return 3 if self.quick else RUNS
+        return 3 if self.quick or self.pace < SLOW else RUNS
 
     def counts(self, many: int) -> list[int]:
         """Of each turn; the first only warms up, and need not be as long."""

@@ -3,7 +3,7 @@
     python -m tests.bench.workers [--quick] [--out FILE] [--compare EARLIER.json]
 
 Twice. With subscribers that take their time as real ones do, the attempts under way at once are the limit, and two workers
-have twice as many: 40 ms on a machine of ordinary speed, longer on a slow one, where the cores would be the limit again.
+have twice as many: 40 ms on a machine of ordinary speed, longer on a slow one, where cores would be the limit again.
 With subscribers that answer at once processors are: the workers, PostgreSQL and the subscribers share them, so that two
 cores have little left for a second worker. What the cores would allow is worked out from what each delivery costs all
 three, and from what others left of the machine.
@@ -36,6 +36,8 @@ from tests.postgres import Server, server
 TWO_TO_ONE = 1.6
 OF_THE_CORES = 0.8
 """Of 1.6 times one, or of what the cores allow where that is less: processes that share cores wait for one another."""
+LEAST_OF_SLOW = 0.5
+"""Of the pace; as slow as this, a core has enough of one worker's answers."""
 WARM = 10
 """Events before those that are measured, for connections and caps."""
 WITHIN_S = 120.0
@@ -63,7 +65,7 @@ class Case:
 
 
 AT_ONCE = Case("answers at once", "quick", 50, 20, 0.0, 160, 5)
-SLOW = Case("answers that take their time", "slow", 12, None, 0.04, 200, 3)
+SLOW = Case("answers that take their time", "slow", 6, None, 0.04, 400, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,10 @@ def _busy() -> float:
 
 
 async def measure(bench: Bench, case: Case, wanted: Wanted) -> tuple[list[Drain], list[Drain]]:
-    case = replace(case, events=wanted.work(case.events), after_s=case.after_s / wanted.pace)
+    if case.after_s:
+        case = replace(case, after_s=case.after_s / max(wanted.pace, LEAST_OF_SLOW))
+    else:
+        case = replace(case, events=wanted.work(case.events))
     one: list[Drain] = []
     two: list[Drain] = []
     async with bench.worker() as first:
