@@ -53,7 +53,7 @@ def numbered(tokens: Any, seeded: Any) -> list[bytes]:
     return made
 
 
-async def measure(engine: str, lasting_s: int) -> list[Figure]:
+async def measure(engine: str, lasting_s: int, closed_count: int) -> list[Figure]:
     with ground.database_url(engine) as url:
         async with receiving() as receiver:
             async with ground.opened(url) as db:
@@ -61,13 +61,13 @@ async def measure(engine: str, lasting_s: int) -> list[Figure]:
                 requests = numbered(ground.tokens(), await seed(db, TASKS, ground.clock_ms()))
             port = free_port()
             with service(port, ground.KEYS | {"CALLSHEET_DATABASE_URL": url}) as process:
-                first = [request.replace(NUMBER, b"%09d" % n) for n, request in enumerate(requests[: 2 * CLOSED])]
-                await load(port, first[:CLOSED])
-                closed = await load(port, first[CLOSED:])
-                assert closed.statuses == {"200": CLOSED}, closed.statuses
+                first = [request.replace(NUMBER, b"%09d" % n) for n, request in enumerate(requests[: 2 * closed_count])]
+                await load(port, first[:closed_count])
+                closed = await load(port, first[closed_count:])
+                assert closed.statuses == {"200": closed_count}, closed.statuses
                 rest_mib = rss_mib(process.pid)
                 asked = {
-                    "first": 2 * CLOSED,
+                    "first": 2 * closed_count,
                     "least": 2 + LEAST_AFTER_S,
                     "requests": [request.decode() for request in requests],
                     "phases": [(LIGHT, BEFORE_S), (int(closed.rate * TIMES), lasting_s), *[(LIGHT, 1)] * AFTER_S],
@@ -75,7 +75,7 @@ async def measure(engine: str, lasting_s: int) -> list[Figure]:
                 spent = cpu_s(process.pid)
                 phases, most_mib = await stormed(port, asked, process)
                 share = (cpu_s(process.pid) - spent) / sum(phase["lasting_s"] for phase in phases)
-        acknowledged = [n for phase in phases for n in phase["acknowledged"]] + list(range(2 * CLOSED))
+        acknowledged = [n for phase in phases for n in phase["acknowledged"]] + list(range(2 * closed_count))
         lost = set(acknowledged) - await kept(url)
     assert not lost, f"{len(lost)} acknowledged callbacks are not in the database"
     before, storm, after = phases[0], phases[1], phases[2:]
@@ -138,7 +138,7 @@ async def main(wanted: Wanted) -> Sequence[Figure]:
     minute, less = wanted.pick(60, 10), 10
     first = minute if wanted.alone else max(less, wanted.work(60, 10))
     lasting = {engine: minute if wanted.alone else less if number else first for number, engine in enumerate(wanted.engines)}
-    return [figure for engine, lasting_s in lasting.items() for figure in await measure(engine, lasting_s)]
+    return [figure for engine, lasting_s in lasting.items() for figure in await measure(engine, lasting_s, wanted.work(CLOSED))]
 
 
 if __name__ == "__main__":

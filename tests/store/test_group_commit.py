@@ -225,7 +225,7 @@ async def test_where_the_loop_runs_what_is_short_that_shares_no_transaction_with
 
 
 async def test_a_batch_holds_up_the_loop_no_longer_than_its_other_callers_can_bear(db: Database) -> None:
-    now_s, one_s = 0.0, HELD_S / 100
+    now_s, one_s = 0.0, HELD_S / 100.5
     batches: list[int] = []
 
     def work(_tx: Tx, _context: None, items: Sequence[None]) -> list[None]:
