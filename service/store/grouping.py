@@ -155,11 +155,15 @@ class Group:
     def _run_batch(self, tx: Tx, batch: Sequence[Op]) -> list[Any]:
         began = self._clock_s()
         answers = run_batch(tx, batch)
-        if self._apart and batch[0].short and len(batch) >= LEAST:
-            took_s = self._clock_s() - began
-            fitting = int(len(batch) * HELD_S / took_s) if took_s > 0 else self._batch_limit
-            self._most = min(self._batch_limit, max(LEAST, fitting))
+        if self._apart and batch[0].short:
+            self._most = self._fitting(len(batch), self._clock_s() - began) if _on_the_loop() else self._batch_limit
         return answers
+
+    def _fitting(self, count: int, took_s: float) -> int:
+        """As many as hold up the loop for `HELD_S`, if a batch of so many took so long; a small one tells nothing."""
+        if count < LEAST:
+            return self._most
+        return min(self._batch_limit, max(LEAST, int(count * HELD_S / took_s) if took_s > 0 else self._batch_limit))
 
     async def _settle(self, commit: Commit, batch: list[Op], again: bool = False) -> None:
         try:
@@ -186,6 +190,14 @@ class Group:
         for op, answer in zip(batch, answers, strict=True):
             if not op.done.done():
                 op.done.set_result(answer)
+
+
+def _on_the_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def run_batch(tx: Tx, batch: Sequence[Op]) -> list[Any]:
