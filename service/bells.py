@@ -40,6 +40,8 @@ class Tray(Generic[Work]):
         """Taken out and not finished; it counts against the limit."""
         self.full: frozenset[int] = frozenset()
         """For whom nothing more may be put in: their own share of this process's memory is used up."""
+        self.promised = 0
+        """Work that this process has committed so far, or was about to."""
 
     def room(self) -> int:
         return max(0, self._limit - len(self._work) - self.under_way) if self.open else 0

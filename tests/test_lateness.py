@@ -1,4 +1,4 @@
-"""How late the loop is: told by a timer that rings when it can."""
+"""How late the loop is, and how full: told by a timer that rings when it can."""
 
 import asyncio
 from pathlib import Path
@@ -82,6 +82,24 @@ async def test_a_crowd_within_one_turn_is_what_makes_it_late(clock: Clock, monke
     assert [loop.to_a_newcomer_s() for _ in range(5)] == [0.0, 0.0, 0.0, 1.0, 1.0]
     await clock.rings(2)
     assert [loop.to_a_newcomer_s() for _ in range(5)] == [0.0] * 5, "the next turn is another one"
+    loop.stop()
+
+
+async def test_each_ring_tells_for_what_part_of_its_time_the_loop_was_at_work_and_who_came(clock: Clock) -> None:
+    worked = Clock()
+    loop = Lateness(clock, worked)
+    told: list[tuple[float, int, float]] = []
+    loop.heard = lambda *moment: told.append(moment)
+    worked.now_s = 7.0
+    loop.start()
+    for _ in range(3):
+        loop.to_a_newcomer_s()
+    clock.now_s += 2.0
+    worked.now_s += 1.5
+    await clock.rings(1)
+    clock.now_s += 1.0
+    await clock.rings(1)
+    assert told == [(0.75, 3, 2.0), (0.0, 0, 1.0)]
     loop.stop()
 
 

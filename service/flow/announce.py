@@ -91,6 +91,7 @@ def _announce(tx: Tx, parts: Parts, happenings: Sequence[Happening]) -> tuple[li
         journal.add_events(tx, events)
         deliveries.add_deliveries(tx, rows)
     lanes.touch(tx, earliest)
+    parts.courier.promised += len(rows)
     return in_hand, [row[0] for row in rows]
 
 

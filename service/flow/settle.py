@@ -1,6 +1,6 @@
 """What attempts came to, written down: outcomes, attempts, how their lanes are doing, and what has to be told of it.
 
-One group commit, fenced: whoever comes back with an older fence has lost his lease, or was overtaken by a request to send
+One transaction, fenced: whoever comes back with an older fence has lost his lease, or was overtaken by a request to send
 again. He settles nothing; what he tried is written down all the same, as an attempt that takes no step of the schedule.
 """
 
@@ -82,7 +82,7 @@ class Lane:
 
 async def settle(parts: Parts, settlements: Sequence[Settlement]) -> Settled:
     """All or none. If this cannot be stored the leases run out and the notices are sent again, under the same names."""
-    settled: Settled = await parts.db.group(settle_all, parts, settlements)
+    settled = await parts.db.write(lambda tx: _settle(tx, parts, settlements), short=True)
     if settled.in_hand:
         parts.courier.put(settled.in_hand)
     if settled.disabled:
@@ -90,8 +90,7 @@ async def settle(parts: Parts, settlements: Sequence[Settlement]) -> Settled:
     return settled
 
 
-def settle_all(tx: Tx, parts: Parts, batches: Sequence[Sequence[Settlement]]) -> list[Settled]:
-    settlements = [s for batch in batches for s in batch]
+def _settle(tx: Tx, parts: Parts, settlements: Sequence[Settlement]) -> Settled:
     held = deliveries.held(tx, [due.id for s in settlements for due in s.parcel])
     found = lanes.lately(tx, {s.subscription_id for s in settlements})
     mine = {i: Lane(row, Health(row.failures, row.held_until, row.failing_since)) for i, row in found.items()}
@@ -124,11 +123,7 @@ def settle_all(tx: Tx, parts: Parts, batches: Sequence[Sequence[Settlement]]) ->
     told_of = _tell(tx, parts, mine.values())
     _carry_over(tx, mine.values())
     resting = {i for i, lane in mine.items() if lane.health.held_until > tx.now}
-    answers = [Settled(resting)] * len(batches)
-    disabled = any(lane.disabled is not None for lane in mine.values())
-    if told_of or disabled:
-        answers[0] = Settled(resting, told_of, disabled)
-    return answers
+    return Settled(resting, told_of, any(lane.disabled is not None for lane in mine.values()))
 
 
 def _late(tx: Tx, settlements: Sequence[Settlement], held: Mapping[int, Held]) -> list[tuple[Settlement, Due]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from service.domain.delivery import Told
 from service.domain.due import LEASE_MS, Due, Parcel
 from service.domain.errors import Unavailable
+from service.domain.leisure import Leisure
 from service.flow import claim, deliver, settle
 from service.flow.lanes import STOCK, WORKERS, Lanes
 from service.flow.recall import look_again
@@ -48,6 +49,8 @@ class Courier:
         """The last claim left something behind, for want of room or because it was in other hands."""
         self._looked = claim.FEW
         """Lanes that the next claim takes for itself."""
+        self._leisure = Leisure()
+        parts.lateness.heard = self._felt
 
     def start(self) -> None:
         self._workers = [asyncio.create_task(self._work(), name="courier worker") for _ in range(WORKERS)]
@@ -136,9 +139,15 @@ class Courier:
             if not future.done():
                 future.set_result(None)
 
+    def _felt(self, busy: float, callers: int, over_s: float) -> None:
+        self._leisure.felt(busy, callers, over_s, self._parts.courier.promised)
+
     async def _work(self) -> None:
+        now_s = asyncio.get_running_loop().time
         try:
             while not self._stopping.is_set():
+                if self._more and (wait_s := self._leisure.wait_s(now_s())) > 0:
+                    await asyncio.sleep(wait_s)
                 parcel = self._next()
                 if parcel is None:
                     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

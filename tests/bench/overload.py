@@ -38,6 +38,8 @@ LIGHT = 200
 """Callbacks a second before and after,"""
 BEFORE_S, AFTER_S, LEAST_AFTER_S = 3, 12, 6
 """for so long; after the storm, second by second, until all is as before: but longer than a sender of the storm waits."""
+WITHIN_S = 120.0
+"""For the notices of what measured the capacity."""
 EARLY_MS = 1_000.0
 MEMORY_MIB = (256.0, 120.0)
 AGAIN_S = 10.0
@@ -65,6 +67,7 @@ async def measure(engine: str, lasting_s: int, closed_count: int) -> list[Figure
                 await load(port, first[:closed_count])
                 closed = await load(port, first[closed_count:])
                 assert closed.statuses == {"200": closed_count}, closed.statuses
+                await receiver.until(2 * closed_count, WITHIN_S)  # as it was before is as it was at rest
                 rest_mib = rss_mib(process.pid)
                 asked = {
                     "first": 2 * closed_count,

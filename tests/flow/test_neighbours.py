@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import event
 
+from service.domain.leisure import MOST_GAP_S
 from service.flow.lanes import CONCURRENCY
 from service.loops.courier import CLAIMS_S
 from service.store.postgres import Postgres
@@ -50,6 +51,24 @@ async def test_ninety_seven_are_told_everything_while_three_are_stuck(world: Wor
         settled = await world.rows("SELECT DISTINCT s.target FROM delivery d JOIN subscription s ON s.id = d.subscription_id"
                                    " WHERE d.state = 'delivered'")  # fmt: skip
         assert not [row.target for row in settled if row.target.endswith(("hang", "drip", "dead"))]
+
+
+async def test_a_backlog_leaves_room_for_callers_who_come_to_a_full_loop(world: World) -> None:
+    few, many, now_s = 30, 300, asyncio.get_running_loop().time
+    async with receivers() as others, courier(world):
+        world.parts.courier.open = False
+        await world.subscribe(others.url("behind"))
+        heard = world.parts.lateness.heard
+        assert heard is not None
+        await queued(world, many)
+        for _ in range(50):  # what was promised last is long ago
+            heard(1.0, 10, 0.05)
+        began_s, came = now_s(), len(others.got["behind"])
+        await all_told(others, ["behind"], came + few)
+        assert now_s() - began_s > few * MOST_GAP_S / 2
+        for _ in range(20):
+            heard(1.0, 0, 0.05)
+        await all_told(others, ["behind"], many)
 
 
 async def test_what_is_handed_over_one_by_one_is_sent_at_once_and_costs_no_claim_each(world: World) -> None:
