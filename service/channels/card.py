@@ -87,12 +87,14 @@ def headline(cards: Sequence[Card]) -> str:
 
 def tidy(text: str, limit: int) -> str:
     """One line without control characters and without the invisible ones that reorder or hide text."""
-    # Emoji are joined by U+200D, which is invisible and harmless.
-    shown = "".join(
-        " " if ch.isspace() else ch
-        for ch in text[: 4 * limit]
-        if ch.isspace() or ch == "\u200d" or unicodedata.category(ch) not in ("Cc", "Cf", "Cs")
-    )
+    shown = text[: 4 * limit]
+    if not shown.isprintable():
+        # Emoji are joined by U+200D, which is invisible and harmless.
+        shown = "".join(
+            " " if ch.isspace() else ch
+            for ch in shown
+            if ch.isspace() or ch == "\u200d" or unicodedata.category(ch) not in ("Cc", "Cf", "Cs")
+        )
     line = " ".join(shown.split()).strip("\u200d")
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
