@@ -35,8 +35,8 @@ class Leisure:
             self.gap_s = self.gap_s / STEP if self.gap_s > LEAST_GAP_S else 0.0
 
     def wait_s(self, now_s: float) -> float:
-        """Before the next attempt. Each call is one: the places are taken in order."""
+        """Before the next attempt. Each call is one: the places are taken in order, and who slept too long is made up for."""
         if self.gap_s == 0.0:
             return 0.0
-        self._free_at_s = max(self._free_at_s, now_s) + self.gap_s
-        return self._free_at_s - now_s
+        self._free_at_s = max(self._free_at_s, now_s - MOST_GAP_S) + self.gap_s
+        return max(0.0, self._free_at_s - now_s)

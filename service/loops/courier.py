@@ -49,7 +49,7 @@ class Courier:
         """The last claim left something behind, for want of room or because it was in other hands."""
         self._looked = claim.FEW
         """Lanes that the next claim takes for itself."""
-        self._leisure = Leisure()
+        self._leisure, self._gap = Leisure(), asyncio.Lock()
         parts.lateness.heard = self._felt
 
     def start(self) -> None:
@@ -142,12 +142,18 @@ class Courier:
     def _felt(self, busy: float, callers: int, over_s: float) -> None:
         self._leisure.felt(busy, callers, over_s, self._parts.courier.promised)
 
+    async def _leave_room(self) -> None:
+        """One worker at a time, so that a stop waits for one gap and not for all of them."""
+        async with self._gap:
+            wait_s = 0.0 if self._stopping.is_set() else self._leisure.wait_s(asyncio.get_running_loop().time())
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+
     async def _work(self) -> None:
-        now_s = asyncio.get_running_loop().time
         try:
             while not self._stopping.is_set():
-                if self._more and (wait_s := self._leisure.wait_s(now_s())) > 0:
-                    await asyncio.sleep(wait_s)
+                if self._more and self._leisure.gap_s > 0:
+                    await self._leave_room()
                 parcel = self._next()
                 if parcel is None:
                     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -29,8 +29,17 @@ def test_callers_who_come_to_a_full_loop_make_the_gap_grow_to_its_bound_and_it_c
 
 def test_each_attempt_takes_the_next_place() -> None:
     leisure = after(12, 1.0, 1)
-    assert [leisure.wait_s(5.0) for _ in range(3)] == pytest.approx([MOST_GAP_S * n for n in (1, 2, 3)])
+    assert [leisure.wait_s(5.0) for _ in range(3)] == pytest.approx([0.0, MOST_GAP_S, 2 * MOST_GAP_S])
+    assert leisure.wait_s(9.0) == 0.0
     assert leisure.wait_s(9.0) == pytest.approx(MOST_GAP_S), "places that nobody took are gone"
+
+
+def test_who_sleeps_a_little_too_long_at_each_gap_sends_no_less_for_it() -> None:
+    leisure, now_s = after(3, 1.0, 1), 5.0
+    for _ in range(1_000):
+        if (wait_s := leisure.wait_s(now_s)) > 0:
+            now_s += wait_s + 0.001
+    assert now_s - 5.0 == pytest.approx(1_000 * leisure.gap_s, rel=0.1)
 
 
 def test_however_full_it_is_more_is_sent_than_promised() -> None:
