@@ -24,6 +24,8 @@ from service.store.hints import Hints
 
 GROUPS = 2
 """Group transactions under way at once: while one waits for the disk, the other is filled."""
+BATCH = 128
+"""Operations in one transaction: what has to be computed for them runs on the loop, and whoever comes meanwhile waits."""
 WRITERS = 4
 """Connections for claims and other writes."""
 READERS = 6
@@ -61,7 +63,7 @@ class Postgres:
         size = groups + WRITERS + READERS
         self.engine = connecting(url, pooled, pool_size=size, max_overflow=0, pool_timeout=POOL_S)
         self._writing, self._reading = asyncio.Semaphore(WRITERS), asyncio.Semaphore(READERS)
-        self._group = Group([self._commit] * groups)
+        self._group = Group([self._commit] * groups, batch_limit=BATCH)
         self._time: asyncio.Task[None] | None = None
         self._hints: Hints | None = None
 
