@@ -180,7 +180,7 @@ async def measure(bench: Bench, case: Case, wanted: Wanted) -> tuple[list[Drain]
     two: list[Drain] = []
     async with bench.worker() as first:
         await bench.drained(replace(case, events=WARM), [first])
-        for _ in range(wanted.pick(case.runs, 2)):
+        for _ in range(wanted.pick(min(case.runs, wanted.runs), 2)):
             one.append(await bench.drained(case, [first]))
             async with bench.worker() as second:
                 await bench.drained(replace(case, events=WARM), [first, second])
