@@ -70,6 +70,11 @@ class Lanes:
         self._line_up(subscription_id, lane)
         return True
 
+    @property
+    def ready(self) -> bool:
+        """Some lane may send."""
+        return bool(self._ready or self._ready_troubled)
+
     def next(self) -> Parcel | None:
         """The oldest of the lane whose turn it is."""
         trouble = bool(self._ready_troubled) and self._troubled_in_flight < self._troubled_limit

@@ -152,8 +152,10 @@ class Courier:
     async def _work(self) -> None:
         try:
             while not self._stopping.is_set():
-                if self._more and self._leisure.gap_s > 0:
+                if self._more and self._leisure.gap_s > 0 and self._lanes.ready:
                     await self._leave_room()
+                    if self._stopping.is_set():
+                        break  # nobody wakes the idle any more
                 parcel = self._next()
                 if parcel is None:
                     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

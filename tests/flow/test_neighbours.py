@@ -71,6 +71,21 @@ async def test_a_backlog_leaves_room_for_callers_who_come_to_a_full_loop(world: 
         await all_told(others, ["behind"], many)
 
 
+async def test_a_courier_that_leaves_room_stops_at_once(world: World) -> None:
+    """More workers wait for their gap than its lane may send at once."""
+    async with receivers() as others, courier(world) as made:
+        world.parts.courier.open = False
+        await world.subscribe(others.url("behind"))
+        made._felt(1.0, 10, 0.05)
+        async with made._gap, asyncio.timeout(60):
+            await queued(world, 300)
+            while len(made._gap._waiters or ()) < 50:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            made._stopping.set()
+        _, late = await asyncio.wait(made.under_way(), timeout=5)
+        assert not late, "whoever waited for a gap waits for nothing else"
+
+
 async def test_what_is_handed_over_one_by_one_is_sent_at_once_and_costs_no_claim_each(world: World) -> None:
     looks: list[str] = []
     engine = world.db.engine if isinstance(world.db, SQLite) else cast(Postgres, world.db).engine.sync_engine
