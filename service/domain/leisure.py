@@ -1,4 +1,4 @@
-"""How fast a backlog of notices is sent while callers come to a full process: they are answered first, and it gets smaller.
+"""How fast a backlog of notices is sent while callers come to a full process: they are answered first.
 
 An answer to a caller takes some ten turns of the loop, and whoever sends as fast as he can makes every turn long. Nothing
 is held back where nobody comes, or where there is time left.
@@ -12,7 +12,7 @@ LEAST_GAP_S, MOST_GAP_S = 0.0002, 0.01
 STEP = 1.5
 """The gap grows by it in each full moment, and shrinks by it in each other."""
 AHEAD = 1.5
-"""However full it is, so many times what is promised meanwhile is sent."""
+"""However full it is, the gap lets so many times what is promised meanwhile be sent. Whether the machine can is another matter."""
 
 
 class Leisure:
