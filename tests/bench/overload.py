@@ -36,8 +36,9 @@ TIMES = 3
 CONNECTIONS = 4_000
 LIGHT = 200
 """Callbacks a second before and after,"""
-BEFORE_S, AFTER_S, LEAST_AFTER_S = 3, 12, 6
-"""for so long; after the storm, second by second, until all is as before: but longer than a sender of the storm waits."""
+BEFORE_S, AFTER_S, LEAST_AFTER_S = 5, 12, 6
+"""for so many seconds, each measured by itself; after the storm until all is as before: but longer than a sender of the storm
+waits."""
 WITHIN_S = 120.0
 """For the notices of what measured the capacity."""
 EARLY_MS = 1_000.0
@@ -71,9 +72,10 @@ async def measure(engine: str, lasting_s: int, closed_count: int) -> list[Figure
                 rest_mib = rss_mib(process.pid)
                 asked = {
                     "first": 2 * closed_count,
-                    "least": 2 + LEAST_AFTER_S,
+                    "before": BEFORE_S,
+                    "least": BEFORE_S + 1 + LEAST_AFTER_S,
                     "requests": [request.decode() for request in requests],
-                    "phases": [(LIGHT, BEFORE_S), (int(closed.rate * TIMES), lasting_s), *[(LIGHT, 1)] * AFTER_S],
+                    "phases": [*[(LIGHT, 1)] * BEFORE_S, (int(closed.rate * TIMES), lasting_s), *[(LIGHT, 1)] * AFTER_S],
                 }
                 spent = cpu_s(process.pid)
                 phases, most_mib = await stormed(port, asked, process)
@@ -81,8 +83,8 @@ async def measure(engine: str, lasting_s: int, closed_count: int) -> list[Figure
         acknowledged = [n for phase in phases for n in phase["acknowledged"]] + list(range(2 * closed_count))
         lost = set(acknowledged) - await kept(url)
     assert not lost, f"{len(lost)} acknowledged callbacks are not in the database"
-    before, storm, after = phases[0], phases[1], phases[2:]
-    normal = normal_ms(before["taken_ms"])
+    before, storm, after = phases[:BEFORE_S], phases[BEFORE_S], phases[BEFORE_S + 1 :]
+    normal = normal_ms([phase["taken_ms"] for phase in before])
     again_s = next((n for n, p in enumerate(after, start=1) if calm(p["statuses"], p["taken_ms"], normal)), 10 * AFTER_S)
     taken, refused = storm["taken_ms"], storm["refused_ms"]
     say(
