@@ -1,9 +1,10 @@
 """Many tasks at once, as if ordered and accepted before: written by the store's own statements."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -20,6 +21,8 @@ from service.store.tables import TABLES
 CHUNK = 5_000
 FIRST = 20_000
 """Tasks of a history that are made one by one."""
+PART = 125_000
+"""Rows that one statement writes."""
 ORDER = orjson.dumps(
     {"model": "seedance-1-0-pro-250528", "prompt": "a paper boat sets out on a rainy street", "duration": 5}
 ).decode()
@@ -117,16 +120,23 @@ async def history(db: Database, count: int, at: int) -> Seeded:
     while count > FIRST and count % 2 == 0:
         count, doublings = count // 2, doublings + 1
     seeded = await seed(db, count, at, state=State.SUCCEEDED)
-    span = max(s.submission_id for s in seeded) - min(s.task_id for s in seeded) + 1
+    first = min(s.task_id for s in seeded)
+    span = max(s.submission_id for s in seeded) - first + 1
+
+    async def by_parts(act: Callable[..., None], names: Sequence[str], generations: int) -> None:
+        """No statement is so long that the store takes the database for dead, on however slow a machine."""
+        parts = max(1, (count << generations) // PART)
+        bounds = [first + (span << generations) * part // parts for part in range(parts + 1)]
+        for ids in pairwise(bounds):
+            await asyncio.gather(*(db.write(partial(act, name=name, ids=ids)) for name in names))
+
     for doubling in range(doublings):
-        await asyncio.gather(
-            *(db.write(partial(_copied, name=name, shift=span << doubling)) for name in ("task", "submission"))
-        )
-    await asyncio.gather(*(db.write(partial(_told, name=name)) for name in ("event", "delivery")))
+        await by_parts(partial(_copied, shift=span << doubling), ("task", "submission"), doubling)
+    await by_parts(_told, ("event", "delivery"), doublings)
     return seeded[len(seeded) // 2]
 
 
-def _told(tx: Tx, name: str) -> None:
+def _told(tx: Tx, name: str, ids: tuple[int, int]) -> None:
     """Under the names of their tasks, which other tables do not have."""
     task = TABLES["task"]
     shared = {"id": task.c.id, "app_id": task.c.app_id}
@@ -139,10 +149,11 @@ def _told(tx: Tx, name: str) -> None:
     }[name]
     columns = shared | columns
     values: list[Any] = [literal(value) if isinstance(value, str | int | bytes) else value for value in columns.values()]
-    tx.sql.execute(TABLES[name].insert().from_select(list(columns), select(*values)))
+    chosen = select(*values).where(task.c.id >= ids[0], task.c.id < ids[1])
+    tx.sql.execute(TABLES[name].insert().from_select(list(columns), chosen))
 
 
-def _copied(tx: Tx, name: str, shift: int) -> None:
+def _copied(tx: Tx, name: str, ids: tuple[int, int], shift: int) -> None:
     table = TABLES[name]
     moved: list[Any] = []
     for column in table.c:
@@ -153,7 +164,8 @@ def _copied(tx: Tx, name: str, shift: int) -> None:
             moved.append(literal("cgt-") + cast(task_id + literal(shift, BigInteger), String))
         else:
             moved.append(column)
-    tx.sql.execute(table.insert().from_select([column.name for column in table.c], select(*moved)))
+    chosen = select(*moved).where(table.c.id >= ids[0], table.c.id < ids[1])
+    tx.sql.execute(table.insert().from_select([column.name for column in table.c], chosen))
 
 
 def callbacks(tokens: CallbackTokens, seeded: Sequence[Seeded], status: str) -> list[tuple[str, bytes]]:
