@@ -75,7 +75,7 @@ async def _latencies(world: World, port: int, events: int) -> list[float]:
 async def main(wanted: Wanted) -> Sequence[Figure]:
     open_files(8_192)
     ratios, cpu, memory = [], [], []
-    for turn, events in enumerate(wanted.counts(wanted.pick(EVENTS, EVENTS // 2))):
+    for turn, events in enumerate(wanted.counts(max(EVENTS // 2, wanted.work(EVENTS)))):
         measured = {stuck: await measure(stuck, events) for stuck in ((False, True) if turn % 2 else (True, False))}
         (alone, alone_s, _), (beside, beside_s, grown) = measured[False], measured[True]
         if turn:  # the first warms up

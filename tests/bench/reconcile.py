@@ -29,7 +29,7 @@ FEW = 1_000
 ENDED = 1_000_000
 KEY = ("ark", "default")
 QUIET = 300
-ROUNDS = 15
+ROUNDS = 10
 """Of one run, of which the fastest counts: whatever else the machine does. Each claim puts back what it took."""
 APP = "default"
 PAGE = 50
